@@ -1,0 +1,92 @@
+"""How far a run is, on stderr: a bar with the time left on a terminal, now and then a plain line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from bankwise.phases import Progress as Event
+
+PLAIN_SECONDS = 5.0  # between two plain lines of one phase
+WINDOW = 30  # events that the speed is measured over
+
+
+class Speed:
+    """Time left, from the epochs trained lately; what a resumed run skips over is no speed."""
+
+    def __init__(self) -> None:
+        self.seen: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+
+    def left(self, now: float, done: int, remaining: int) -> float | None:
+        """Seconds for `remaining` epochs, None while unknown; `done` is the number of epochs done so far."""
+        if self.seen and done - self.seen[-1][1] > 1:
+            self.seen.clear()
+        self.seen.append((now, done))
+        seconds, epochs = now - self.seen[0][0], done - self.seen[0][1]
+        return seconds / epochs * remaining if epochs > 0 else None
+
+
+class Display:
+    """Called with every progress of a run; a context manager."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(stderr=True)
+        self.speed, self.last, self.phase = Speed(), 0.0, ""
+        self.total = 0
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("[dim]{task.fields[text]}"),
+            console=self.console,
+            transient=True,
+        )
+        self.task = None
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.console.is_terminal:  # elsewhere it was not started, and would end with an empty line
+            self.bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        remaining = event.total - event.done + event.left
+        self.total = max(self.total, remaining)
+        done = self.total - remaining
+        seconds = self.speed.left(time.monotonic(), done, remaining)
+        left = "" if seconds is None else f"{clock(seconds)} left"
+        if self.console.is_terminal:
+            if self.task is None:
+                self.task = self.bar.add_task("", total=self.total, left="", text="")
+            amount = f" {event.done}/{event.total}" if event.total else ""
+            self.bar.update(
+                self.task,
+                completed=done,
+                total=self.total,
+                description=f"{event.phase}{amount}",
+                left=left,
+                text=event.text,
+            )
+            return
+        now = time.monotonic()
+        if event.phase != self.phase or now - self.last >= PLAIN_SECONDS:
+            self.phase, self.last = event.phase, now
+            share = f" {event.done}/{event.total} epochs" if event.total else ""
+            line = f"{event.phase}{share}: {event.text}" + (f", {left}" if left else "")
+            print(line, file=self.console.file, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,117 @@
+"""`bankwise search`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from bankwise.cli import options
+
+
+def search(
+    budget: options.Budget,
+    out: options.Out,
+    network: options.Network = "tiny",
+    data: options.Data = "digits",
+    data_root: options.DataRoot = None,
+    limit: options.Limit = None,
+    accounting: options.Accounting = "file",
+    max_ram: options.MaxRam = None,
+    max_ops: options.MaxOps = None,
+    strategy: Annotated[
+        str, Option(help="uniform, random, rate, sensitivity, gradient, evolution or tpe.")
+    ] = "evolution",
+    engine: Annotated[str, Option(help="Where trials run: local.")] = "local",
+    trials: Annotated[int, Option(help="Plans to try by short trainings.")] = 16,
+    uniform_trials: Annotated[int, Option(help="Uniform plans to try alike, as the baseline.")] = 4,
+    finalists: Annotated[int, Option(help="Plans of each that are trained in full; the best one is kept.")] = 2,
+    seeds: options.Seeds = 3,
+    seed: options.Seed = 0,
+    trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 3,
+    space: options.Space = None,
+    first: options.First = None,
+    hidden: options.Hidden = None,
+    last: options.Last = None,
+    keep: options.Keep = None,
+    vector_bits: options.VectorBits = None,
+    recipe: options.Recipe = None,
+    epochs: options.Epochs = None,
+    batch: options.Batch = None,
+    lr: options.LearningRate = None,
+    optimizer: options.Optimizer = None,
+    schedule: options.Schedule = None,
+    weight_decay: options.WeightDecay = None,
+    label_smoothing: options.LabelSmoothing = None,
+    distill: options.Distill = None,
+    temperature: options.Temperature = None,
+    augment: options.Augment = None,
+    amp: options.Amp = None,
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+) -> None:
+    """Find the best plan within a hard byte budget, train it and export it."""
+    from bankwise import searching
+    from bankwise.cli import settings
+    from bankwise.cli.output import console, print_json, results_table
+    from bankwise.cli.progress import Display
+
+    chosen = searching.SearchSettings(
+        strategy=strategy,
+        engine=engine,
+        trials=trials,
+        uniform_trials=uniform_trials,
+        finalists=finalists,
+        seeds=seeds,
+        seed=seed,
+        trial_epochs=trial_epochs,
+        recipe=settings.make_recipe(
+            recipe,
+            searching.SearchSettings().recipe,
+            dict(
+                epochs=epochs,
+                batch=batch,
+                lr=lr,
+                optimizer=optimizer,
+                schedule=schedule,
+                weight_decay=weight_decay,
+                label_smoothing=label_smoothing,
+                distill=distill,
+                temperature=temperature,
+                augment=augment,
+                amp=amp,
+                threads=threads,
+                seed=seed,
+            ),
+        ),  # fmt: skip
+        space=settings.make_space(
+            space, dict(first=first, hidden=hidden, last=last, keep=keep, vector_bits=vector_bits)
+        ),
+        max_ram=settings.whole("--max-ram", max_ram, settings.SIZES),
+        max_ops=settings.whole("--max-ops", max_ops, settings.COUNTS),
+    )
+    with Display() as display:
+        summary = searching.search(
+            network, data, budget, out, chosen, accounting=accounting, data_root=data_root, limit=limit, watch=display
+        )
+    page = _report(out)
+    if as_json:
+        print_json(summary | {"report": str(page)})
+        return
+    screen = console()
+    screen.print(results_table(summary))
+    screen.print(
+        f"budget {summary['budget']} = {summary['budget_bytes']:,} bytes ({summary['accounting']} accounting); "
+        f"file {summary['file_bytes']:,} bytes, as planned\n"
+        f"model {summary['model']}\nplan {summary['plan']}\nreport {page}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _report(out: Path) -> Path:
+    from bankwise.report import write_report
+
+    return write_report([out])

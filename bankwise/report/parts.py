@@ -1,0 +1,37 @@
+"""Where the bytes of a file go: by layer and by part."""
+
+from __future__ import annotations
+
+from search_space.price import LayerPrice, Price
+
+SHOWN = {"scale": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
+ORDER = ("bank", "indices", "signs", "levels", "values", "scale, bias", "batch norm", "kept tensors", "header")
+
+Parts = dict[str, int]
+
+
+def layer_bytes(layer: LayerPrice) -> Parts:
+    """Bytes by part; the choice's code in the header counts as header."""
+    found: Parts = {}
+    for part in layer.parts:
+        name = part.name.removesuffix(".range")
+        name = SHOWN.get(name, name)
+        found[name] = found.get(name, 0) + part.file_bytes
+    return found | {"header": layer.file_bytes - sum(found.values())}
+
+
+def rows(price: Price) -> list[tuple[str, Parts]]:
+    """Every layer, then what no choice changes; all entries add up to the file's bytes."""
+    return [(layer.name, layer_bytes(layer)) for layer in price.layers] + [
+        (name, {name: size}) for name, size in price.fixed.items()
+    ]
+
+
+def totals(price: Price) -> Parts:
+    """Bytes of each part over the whole file, in the usual order."""
+    found: Parts = {}
+    for _, parts in rows(price):
+        for name, size in parts.items():
+            found[name] = found.get(name, 0) + size
+    known = [name for name in ORDER if name in found]
+    return {name: found[name] for name in known + [name for name in found if name not in known]}

@@ -1,0 +1,121 @@
+"""How figures look: two themes, one for the light page and for paper, one for the dark page."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+WIDTH = 4.7  # inches: narrow, so that text of 8.5 points stays readable on a phone
+DPI = 220
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours. `searched`, `uniform` and `plain` (uncompressed) mean the same in every figure; `parts` are by name."""
+
+    paper: str
+    ink: str
+    muted: str
+    grid: str
+    searched: str
+    uniform: str
+    plain: str
+    parts: dict[str, str]
+    further: tuple[str, ...]  # for parts without a colour of their own, and for further strategies
+
+
+LIGHT = Theme(
+    paper="#ffffff", ink="#1f2328", muted="#5c6670", grid="#dfe3e8",
+    searched="#0067a5", uniform="#d1500a", plain="#6b7580",
+    parts={
+        "bank": "#0067a5", "indices": "#6fb7e6", "signs": "#0f8f6c", "levels": "#e0a100", "values": "#c8553d",
+        "scale, bias": "#c07ab0", "batch norm": "#8d7f4f", "kept tensors": "#59636e", "header": "#b4bcc5",
+    },
+    further=("#7a4fa3", "#0f8f6c", "#a8327d", "#4f6d1e"),
+)  # fmt: skip
+DARK = Theme(
+    paper="#15191e", ink="#e6eaee", muted="#9aa5b1", grid="#323a44",
+    searched="#58b4f0", uniform="#ff9655", plain="#a3adb8",
+    parts={
+        "bank": "#3d9be0", "indices": "#a3d4f5", "signs": "#35b890", "levels": "#e8b93c", "values": "#e58068",
+        "scale, bias": "#d59bc8", "batch norm": "#b3a56e", "kept tensors": "#7f8a96", "header": "#57616c",
+    },
+    further=("#b48be0", "#35b890", "#e07fbd", "#a3c55f"),
+)  # fmt: skip
+
+Plot = Callable[[Theme], Figure]
+
+
+def draw(plot: Plot, theme: Theme) -> bytes:
+    """The figure as PNG."""
+    colours = {
+        "text.color": theme.ink, "axes.labelcolor": theme.ink, "axes.titlecolor": theme.ink,
+        "axes.edgecolor": theme.muted, "xtick.color": theme.muted, "ytick.color": theme.muted,
+        "xtick.labelcolor": theme.ink, "ytick.labelcolor": theme.ink,
+        "figure.facecolor": theme.paper, "axes.facecolor": theme.paper, "savefig.facecolor": theme.paper,
+        "grid.color": theme.grid,
+    }  # fmt: skip
+    form = {
+        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5,
+        "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "grid.linewidth": 0.7,
+        "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.6, "lines.markersize": 6,
+    }  # fmt: skip
+    with matplotlib.rc_context({**form, **colours}):
+        buffer = io.BytesIO()
+        plot(theme).savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def figure(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def legend_above(fig: Figure, ax: Axes, columns: int) -> None:
+    """One legend for the figure, above the plot, where it hides nothing."""
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=columns, handletextpad=0.5,
+               columnspacing=1.4)  # fmt: skip
+
+
+def size_text(size: float) -> str:
+    for unit, name in ((2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:g} {name}"
+    return f"{size:g} B"
+
+
+def byte_axis(ax: Axes, low: float, high: float) -> None:
+    """A logarithmic axis of bytes, marked at powers of two (with halves between where the range is short)."""
+    ax.set_xscale("log", base=2)
+    low, high = low / 2**0.15, high * 2**0.15
+    ax.set_xlim(low, high)
+    octaves = math.log2(high / low)
+    step = 0.5 if octaves < 3 else max(1, math.ceil(octaves / 7))
+    first, last = math.ceil(math.log2(low) / step), math.floor(math.log2(high) / step)
+    ticks = [2.0 ** (step * i) for i in range(first, last + 1)]
+    if step == 0.5:  # 1, 1.5, 2, 3, 4, ... in place of the roots
+        ticks = [2.0 ** (i // 2) * (1.5 if i % 2 else 1) for i in range(2 * int(math.log2(low)), 2 * last)]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_text(value)))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def positive_axis(ax: Axes, axis: str, values: Sequence[float]) -> None:
+    """A logarithmic axis ("x" or "y") that shows the values, marked by plain round numbers."""
+    decades = math.log10(max(values) / min(values))
+    margin = 10 ** max(0.05 * decades, 0.03)
+    getattr(ax, f"set_{axis}scale")("log")
+    getattr(ax, f"set_{axis}lim")(min(values) / margin, max(values) * margin)
+    along = ax.yaxis if axis == "y" else ax.xaxis
+    rounds = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if decades < 0.6 else (1, 2, 5) if decades < 3 else (1,)
+    along.set_major_locator(LogLocator(10, subs=rounds))
+    along.set_minor_locator(NullLocator())
+    along.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

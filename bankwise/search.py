@@ -1,0 +1,3 @@
+"""Moved to bankwise.searching; to be deleted once nothing imports it."""
+
+from bankwise.searching import *  # noqa: F403

@@ -1,0 +1,199 @@
+"""The main job: from a network, data and a budget in bytes to the best plan and a file of exactly the planned size.
+
+Phases, each resumable: the uncompressed network (also the teacher), the strategy's own preparation, the search by short
+trials, the best uniform plan by the same trials, finalists, the final trainings over several seeds, the test set (read
+once, at the end).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bankwise.phases import Phases, Progress, Watch
+from bankwise.run_folder import RunFolder
+from search_space.budget import Budget
+from search_space.errors import BankwiseError, unknown
+from search_space.plan import Plan
+from search_space.price import price
+from search_space.space import SearchSpace, SpaceSettings
+from strategies import STRATEGIES, BudgetedSpace, make_strategy
+from strategies.local import run_local
+from trainers.data import ImageData, load_data
+from trainers.recipe import Recipe
+from trainers.task import Task, make_task
+from trainers.trial import run_trial
+
+ENGINES = {"local": run_local}
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
+    tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full and the better one, by the
+    validation split, over `seeds` further seeds."""
+
+    strategy: str = "evolution"
+    engine: str = "local"
+    trials: int = 16
+    uniform_trials: int = 4
+    finalists: int = 2
+    seeds: int = 3
+    seed: int = 0
+    trial_epochs: int = 3
+    recipe: Recipe = field(default_factory=Recipe)
+    space: SpaceSettings = field(default_factory=SpaceSettings)
+    max_ram: int | None = None
+    max_ops: int | None = None
+
+    def __post_init__(self):
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        for name in ("trials", "uniform_trials", "finalists", "seeds", "trial_epochs"):
+            if getattr(self, name) < 1:
+                raise BankwiseError(f"{name}={getattr(self, name)} must be at least 1")
+
+    def work(self) -> dict[str, int]:
+        """Epochs that each phase is planned to train."""
+        full, finalists = self.recipe.epochs, self.finalists * self.recipe.epochs
+        work = {"uncompressed": self.seeds * full, "prepare": 0}
+        work |= {"search": self.trials * self.trial_epochs, "search finalists": finalists}
+        if self.strategy != "uniform":
+            work |= {"uniform": self.uniform_trials * self.trial_epochs, "uniform finalists": finalists}
+        return work | {"final searched": self.seeds * full, "final uniform": self.seeds * full, "test": 0}
+
+
+def search(
+    network: str,
+    data: str | ImageData,
+    budget: str | int,
+    out: str | Path,
+    settings: SearchSettings | None = None,
+    *,
+    accounting: str = "file",
+    data_root: str | Path | None = None,
+    limit: int | None = None,
+    watch: Watch | None = None,
+) -> dict:
+    """Search, train and export; returns the summary, also in OUT/summary.json. Called again, a killed search resumes
+    and a finished one returns its summary.
+
+    `network` is a reference (`search_space.networks`), `data` a name (`trainers.data`) or the data itself, `budget` as
+    in `Budget.parse`. Raises InfeasibleBudget before any training, BankwiseError for other bad input.
+    """
+    settings = settings or SearchSettings()
+    if isinstance(data, str):
+        data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit)
+    task = make_task(network, data, settings.recipe, settings.space.keep)
+    space = SearchSpace(task.shape, settings.space)
+    limits = Budget.parse(budget, task.shape, accounting)
+    budgeted = BudgetedSpace(space, limits, settings.max_ram, settings.max_ops)
+    folder = RunFolder(out)
+    folder.claim(
+        {
+            "network": network,
+            "data": data.name,
+            "training_images": len(data.train_y),
+            "budget": str(budget),
+            "accounting": accounting,
+            **_plain(settings),
+        }
+    )
+    return folder.finished() or _Search(task, budgeted, folder, settings, watch).run()
+
+
+def _plain(settings: SearchSettings) -> dict:
+    """Settings as JSON has them: lists for tuples."""
+    return json.loads(json.dumps(dataclasses.asdict(settings)))
+
+
+class _Search(Phases):
+    """A search under way."""
+
+    def __init__(
+        self, task: Task, space: BudgetedSpace, folder: RunFolder, settings: SearchSettings, watch: Watch | None
+    ):
+        super().__init__(task, folder, settings.recipe, settings.seed, settings.work(), watch)
+        self.space, self.settings = space, settings
+
+    def run(self) -> dict:
+        begin = time.time()
+        seeds = self.settings.seeds
+        uncompressed = self.uncompressed(seeds)
+        searched_plan = self.choose("search", self.settings.strategy, self.settings.trials)
+        uniform_plan = searched_plan
+        if self.settings.strategy != "uniform":
+            uniform_plan = self.choose("uniform", "uniform", self.settings.uniform_trials)
+        if searched_plan is None:
+            raise BankwiseError(
+                f"strategy {self.settings.strategy!r} finds no plan within the budget of {self.space.budget}; "
+                "a per-layer strategy does"
+            )
+        searched_plan.save(self.folder.plan)
+        searched = self.final("searched", searched_plan, seeds)
+        uniform = None
+        if uniform_plan is not None:
+            uniform_plan.save(self.folder.uniform_plan)
+            uniform = searched if uniform_plan == searched_plan else self.final("uniform", uniform_plan, seeds)
+        self.watch("test", 0, "reading the files back")
+        summary = {
+            "network": self.task.shape.network,
+            "data": self.task.data.name,
+            "budget": self.folder.read(self.folder.settings)["budget"],
+            "accounting": self.space.budget.accounting,
+            "budget_bytes": self.space.budget.bytes,
+            **self.publish(searched_plan, searched),
+            "strategy": self.settings.strategy,
+            "baseline_uniform": None,
+            "uncompressed": self.measure_networks(uncompressed),
+        }
+        if uniform is not None:
+            cost = price(self.task.shape, uniform_plan)
+            summary["baseline_uniform"] = self.measure_files(uniform) | {
+                "bytes": cost.file_bytes,
+                "paper_bits": cost.paper_bits,
+                "plan": str(self.folder.uniform_plan),
+            }
+        summary["seconds"] = time.time() - begin
+        self.folder.write(self.folder.summary, summary)
+        return summary
+
+    def choose(self, phase: str, name: str, trials: int) -> Plan | None:
+        """Search by short trials, then train the finalists in full and take the best by the validation split."""
+        strategy = make_strategy(name, self.space, self.seed)
+        journal = self.folder.path / f"{phase}.json"
+        if not journal.exists():
+            if phase == "search":
+                self.watch("prepare", 0, f"strategy {name}")
+            strategy.prepare(dataclasses.replace(self.task, recipe=self.seeded(0)), self.folder.checkpoints)
+        records = ENGINES[self.settings.engine](
+            strategy, lambda number, plan: self._trial(phase, number, plan), trials, journal
+        )
+        ranked = sorted(records, key=lambda record: -record["metrics"]["accuracy"])[: self.settings.finalists]
+        plans = [Plan.from_dict(record["plan"]) for record in ranked]
+        if len(plans) < 2:
+            return plans[0] if plans else None
+        finals = [
+            self.full(f"{phase} finalists", f"{phase}-finalist-{rank}", plan, 0, rank)["accuracy"]
+            for rank, plan in enumerate(plans)
+        ]
+        return plans[finals.index(max(finals))]
+
+    def _trial(self, phase: str, number: int, plan: Plan) -> dict:
+        recipe = self.seeded(0, self.settings.trial_epochs)
+        checkpoint = self.checkpoint(f"{phase}-trial-{number}")
+        result = run_trial(
+            self.task, plan, recipe, checkpoint=checkpoint, report=self.epochs(phase, number, recipe.epochs)
+        ).metrics()
+        checkpoint.unlink(missing_ok=True)
+        self.folder.log({"phase": phase, "trial": number, **result})
+        self.watch(phase, (number + 1) * recipe.epochs, f"accuracy {result['accuracy']:.4f}")
+        return result
+
+
+__all__ = ["ENGINES", "Progress", "SearchSettings", "Watch", "search"]

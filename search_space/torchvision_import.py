@@ -1,0 +1,54 @@
+"""torchvision beside a CPU-only torch.
+
+The wheel's `_C.so` may link CUDA. Where it cannot be loaded, `import torchvision` fails with "operator
+torchvision::nms does not exist", although data sets, transforms and classifiers need no such operator.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from search_space.errors import BankwiseError
+
+
+def import_torchvision() -> ModuleType:
+    """The torchvision module. BankwiseError where it is missing or does not fit torch."""
+    spec = importlib.util.find_spec("torchvision")  # finds the folder without running the package
+    if spec is None:
+        raise BankwiseError("torchvision is not installed; install it with: pip install torchvision")
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if not any(_loads(library) for folder in folders for library in folder.glob("_C.*")):
+        _declare_operators()
+    try:
+        return importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BankwiseError(
+            f"torchvision cannot be imported beside torch {torch.__version__}: {reason}; "
+            "install the torchvision release that belongs to this torch"
+        ) from error
+
+
+def _loads(library: Path) -> bool:
+    try:
+        ctypes.CDLL(str(library))
+    except OSError:
+        return False
+    return True
+
+
+@functools.cache  # once a process, and the Library must stay alive: its declarations end with it
+def _declare_operators() -> torch.library.Library:
+    """Declare the schemas torchvision describes at import; calling such an operator still fails, clearly."""
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

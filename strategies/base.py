@@ -1,0 +1,100 @@
+"""The interface of every strategy: ask for a plan, tell what it reached.
+
+The local loop, the NNI tuner and the Ray searcher are adapters over it. A strategy is seeded, never proposes a plan
+over the budget or the same plan twice, and is wholly described by `state_dict()`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from search_space.errors import BankwiseError
+from search_space.plan import Plan
+from strategies.budgeted import BudgetedSpace
+from trainers.task import Task
+
+_FRESH_TRIES = 32
+
+
+class Strategy(ABC):
+    """`ask()` gives the next plan or None when there is none left; `tell(plan, metrics)` takes {"accuracy": ...}.
+
+    A subclass implements `_propose` and, where it learns, `_observe`. All randomness comes from `self.rng`.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, space: BudgetedSpace, seed: int = 0):
+        self.space, self.seed = space, seed
+        self.rng = np.random.default_rng(seed)
+        self.asked: list[tuple[int, ...]] = []
+        self.told: list[tuple[tuple[int, ...], float]] = []
+
+    def prepare(self, task: Task, folder: Path | None = None) -> None:  # noqa: B027 - most look at no data
+        """Look at the data before the first `ask`, where the strategy does; checkpoints go to `folder`."""
+
+    @abstractmethod
+    def _propose(self) -> np.ndarray | None:
+        """Indices of a feasible plan, or None at the end. May repeat itself; `ask` then tries again."""
+
+    def _observe(self, indices: tuple[int, ...], accuracy: float) -> None:  # noqa: B027 - most do not learn
+        """Learn from a finished trial."""
+
+    def ask(self) -> Plan | None:
+        known = set(self.asked)
+        for attempt in range(2 * _FRESH_TRIES):
+            if len(known) >= self.space.sampler.count:
+                return None
+            found = self._propose() if attempt < _FRESH_TRIES else self.space.sample(self.rng)
+            if found is None:
+                return None
+            indices = tuple(int(i) for i in found)
+            if not self.space.fits(indices):
+                raise AssertionError(f"strategy {self.name} proposed {indices}, over the budget")
+            if indices not in known:
+                self.asked.append(indices)
+                return self.space.plan(indices)
+        return None
+
+    def tell(self, plan: Plan, metrics: Mapping[str, float]) -> None:
+        accuracy = float(metrics["accuracy"])
+        if not np.isfinite(accuracy):
+            raise BankwiseError(f"accuracy {accuracy} of a trial is not a number between 0 and 1")
+        indices = tuple(int(i) for i in self.space.indices(plan))
+        if indices not in self.asked:
+            self.asked.append(indices)
+        self.told.append((indices, accuracy))
+        self._observe(indices, accuracy)
+
+    @property
+    def best(self) -> Plan | None:
+        """The told plan of highest accuracy, the first of equals."""
+        if not self.told:
+            return None
+        return self.space.plan(max(self.told, key=lambda pair: pair[1])[0])
+
+    def state_dict(self) -> dict:
+        """JSON-ready."""
+        return {
+            "strategy": self.name,
+            "seed": self.seed,
+            "sizes": list(self.space.sizes),
+            "asked": [list(indices) for indices in self.asked],
+            "told": [[list(indices), accuracy] for indices, accuracy in self.told],
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping) -> None:
+        if state.get("strategy") != self.name:
+            raise BankwiseError(f"the state is of strategy {state.get('strategy')!r}, not of {self.name!r}")
+        if state.get("sizes") != list(self.space.sizes):
+            raise BankwiseError("the state is of another search space or budget")
+        self.seed = state["seed"]
+        self.asked = [tuple(indices) for indices in state["asked"]]
+        self.told = [(tuple(indices), accuracy) for indices, accuracy in state["told"]]
+        self.rng.bit_generator.state = state["rng"]

@@ -1,0 +1,14 @@
+"""Plans drawn uniformly from all that fit the budget, by counting and not by rejection."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from strategies.base import Strategy
+
+
+class RandomSearch(Strategy):
+    name = "random"
+
+    def _propose(self) -> np.ndarray:
+        return self.space.sample(self.rng)

@@ -1,0 +1,59 @@
+"""Scores that need no data: how much of a layer's weight a choice can express, from its shape alone.
+
+Both are summed over layers and maximized under the budget. The logarithm makes them a geometric mean: no layer is
+starved, since a layer that carries nothing ends the signal.
+
+- `log_rate`: log of the information bits a weight (the rate). By rate-distortion theory the share of a random
+  weight's energy that the best of k random signs captures is about 2 ln 2 times the rate.
+- `log_capture`: log of that share for what can be built: m_k^2 / d for the best of k random sign vectors of d
+  weights (m_k the mean of the largest of k normal numbers), at most 2/pi (the share of the best sign vector of all);
+  b-bit weights capture 1 - 4^-b, not below 2/pi.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from search_space.basis import Binary, Choice, Stacked
+from search_space.shape import LayerShape
+from strategies.budgeted import BudgetedSpace
+
+Scores = list[np.ndarray]
+
+
+def log_rate(space: BudgetedSpace) -> Scores:
+    return _table(space, lambda layer, choice: math.log(choice.rate(layer)))
+
+
+def log_capture(space: BudgetedSpace) -> Scores:
+    return _table(space, lambda layer, choice: math.log(capture(layer, choice)))
+
+
+def capture(layer: LayerShape, choice: Choice) -> float:
+    """Share of a Gaussian weight's energy that the choice captures, in (0, 1)."""
+    signs = 2 / math.pi
+    if isinstance(choice, Stacked):
+        share = largest_normal(choice.k) ** 2 / choice.dimension
+        return signs * (1 - math.exp(-share / signs))
+    if isinstance(choice, Binary):
+        return signs
+    return max(signs, 1 - 4.0 ** -choice.rate(layer))
+
+
+@lru_cache(maxsize=64)
+def largest_normal(k: int) -> float:
+    """Mean of the largest of k independent standard normal numbers (0.5642 for two)."""
+    value, _ = quad(lambda x: x * k * norm.pdf(x) * norm.cdf(x) ** (k - 1), -10, 10, limit=200)
+    return value
+
+
+def _table(space: BudgetedSpace, score) -> Scores:
+    return [
+        np.array([score(layer, choice) for choice in space.choices(i)])
+        for i, layer in enumerate(space.space.shape.layers)
+    ]

@@ -1,0 +1,45 @@
+"""Shadow prices: what a few more bytes would buy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_space.errors import BankwiseError
+from strategies.solver.exact import Reduced
+from strategies.solver.problem import Problem, Solution, check_budget, whole
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """`extra` bytes over the budget of the optimum `base` give the optimum `more`, whose score is higher by `gain`.
+
+    `layers` (layers,) are the gains in score if only that layer may change its choice, to `choices` (layers,), with the
+    whole larger budget at hand; no entry exceeds `gain` but by rounding.
+    """
+
+    base: Solution
+    more: Solution
+    extra: int
+    gain: float
+    layers: np.ndarray
+    choices: np.ndarray
+
+
+def shadow_prices(problem: Problem, budget: int, extra: int) -> Shadow:
+    """Exact re-solve at `budget + extra`, and layer by layer with the others as in the optimum of `budget`."""
+    budget, extra = check_budget(problem, budget), whole("extra", extra)
+    if extra < 0:
+        raise BankwiseError(f"extra {extra}: need 0 or more bytes")
+    reduced = Reduced(problem)
+    base, more = reduced.solve(budget), reduced.solve(budget + extra)
+    spare = budget + extra - base.cost
+    choices = base.indices.copy()
+    layers = np.zeros(len(choices))
+    for i, (kept, costs, scores) in enumerate(zip(reduced.kept, reduced.costs, reduced.scores, strict=True)):
+        reach = int(np.searchsorted(costs, problem.costs[i][base.indices[i]] + spare, "right")) - 1
+        gain = float(scores[reach] - problem.scores[i][base.indices[i]])
+        if gain > 0:
+            choices[i], layers[i] = kept[reach], gain
+    return Shadow(base, more, extra, max(0.0, more.score - base.score), layers, choices)

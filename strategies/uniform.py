@@ -1,0 +1,91 @@
+"""The baseline: one setting for every layer, as the papers do.
+
+A setting is (k, s, split) for all stacked layers, with k and s either the same numbers or the same fractions of each
+layer's n and c (the paper's k = n/2, s = c/4), cut to what a layer can take; all-binary is one as well. The first and
+last layers, which the papers leave alone, each take one of their other kinds, or follow the setting. Asked plans come
+in the order of their summed closed-form score, so the first few are the best uniform plans to be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from search_space.basis import Choice, Stacked
+from search_space.shape import LayerShape
+from strategies.base import Strategy
+from strategies.budgeted import BudgetedSpace
+from strategies.scores import log_capture
+
+Rule = Callable[[LayerShape], tuple[int, int]]  # the wanted (k, s) of a layer
+
+
+class Uniform(Strategy):
+    name = "uniform"
+
+    def __init__(self, space: BudgetedSpace, seed: int = 0):
+        super().__init__(space, seed)
+        scores = log_capture(space)
+        plans = {tuple(indices) for indices in uniform_plans(space)}
+        ranked = [
+            (sum(row[i] for row, i in zip(scores, plan, strict=True)), plan) for plan in plans if space.fits(plan)
+        ]
+        self.ranked = [plan for _, plan in sorted(ranked, key=lambda pair: (-pair[0], pair[1]))]
+
+    def _propose(self) -> np.ndarray | None:
+        known = set(self.asked)
+        return next((np.array(plan) for plan in self.ranked if plan not in known), None)
+
+
+def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
+    """Every uniform plan of the space, feasible or not, as indices."""
+    layers = space.space.shape.layers
+    rows = [space.choices(i) for i in range(len(layers))]
+    ends = {0, len(layers) - 1}
+    fixed = {i: [j for j, choice in enumerate(rows[i]) if not isinstance(choice, Stacked)] for i in ends}
+    for setting in [*_stacked_settings(rows, layers), *_plain_settings(rows)]:
+        options = [sorted({setting[i], *(fixed[i] if i in ends else [])} - {None}) for i in range(len(layers))]
+        if any(not option for option in options):
+            continue
+        first, last = options[0], options[-1]
+        for head in first:
+            for tail in last if len(layers) > 1 else [head]:
+                middle = [setting[i] for i in range(1, len(layers) - 1)]
+                yield [head, *middle, tail] if len(layers) > 1 else [head]
+
+
+def _plain_settings(rows: list[list[Choice]]) -> Iterator[list[int | None]]:
+    """One family without a bank for every layer, such as all binary."""
+    for choice in dict.fromkeys(c for row in rows for c in row if not isinstance(c, Stacked)):
+        yield [row.index(choice) if choice in row else None for row in rows]
+
+
+def _stacked_settings(rows: list[list[Choice]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
+    powers = [2**i for i in range(1, 13)]
+    rules: list[Rule] = [lambda layer, k=k, s=s: (k, s) for k in powers for s in powers[:9] + [1]]
+    rules += [
+        lambda layer, a=a, b=b: (max(2, layer.n // a), max(1, layer.c // b))
+        for a in (1, 2, 4, 8, 16, 32)
+        for b in (1, 2, 4, 8, 16, 32)
+    ]
+    tilings: tuple[Callable[[LayerShape], tuple[int, int]], ...] = (
+        lambda layer: layer.kernel,
+        lambda layer: (1, layer.kernel[1]),
+        lambda layer: (layer.kernel[0], 1),
+        lambda layer: (1, 1),
+    )
+    for rule in rules:
+        for tiling in tilings:
+            yield [_closest(row, *rule(layer), tiling(layer)) for row, layer in zip(rows, layers, strict=True)]
+
+
+def _closest(row: list[Choice], k: int, s: int, tile: tuple[int, int]) -> int | None:
+    """The stacked choice of that split with s and then k cut to what the layer allows; None without one."""
+    fitting = [(i, c) for i, c in enumerate(row) if isinstance(c, Stacked) and c.tile == tile]
+    if not fitting:
+        return None
+    sizes = {c.s for _, c in fitting}
+    s = max((size for size in sizes if size <= s), default=min(sizes))
+    banks = [(c.k, i) for i, c in fitting if c.s == s]
+    return max((pair for pair in banks if pair[0] <= k), default=min(banks))[1]

@@ -1,0 +1,161 @@
+"""What every family keeps: one contract, any layer."""
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from search_space.basis import FAMILIES, Binary, Choice, Float, Integer, Stacked, choice_from_code, choice_from_dict
+from search_space.bits import pack_codes, unpack_codes
+from search_space.errors import BankwiseError
+from search_space.shape import LayerShape
+
+CHOICES = [
+    Stacked(2, 1, (1, 1)), Stacked(3, 2, (1, 1)), Stacked(4, 1, (3, 3)), Stacked(6, 2, (1, 3)), Stacked(16, 4, (3, 1)),
+    Binary(), *(Integer(bits) for bits in range(2, 9)), Float(16), Float(32),
+]  # fmt: skip
+each = pytest.mark.parametrize("choice", CHOICES, ids=str)
+SHAPE = LayerShape("conv", "conv2d", 16, 8, (3, 3), padding=(1, 1), in_size=(8, 8), out_size=(8, 8))
+
+
+def test_every_family_is_covered():
+    assert {type(choice) for choice in CHOICES} == set(FAMILIES.values())
+
+
+@given(layer=st.from_type(LayerShape), choice=st.sampled_from(CHOICES))
+def test_codes_fill_the_parts_and_give_the_weight_back_exactly(layer, choice):
+    assume(possible(choice, layer))
+    basis = choice.basis(layer, torch.Generator().manual_seed(0))
+    codes, parts = basis.codes(), choice.parts(layer)
+    assert list(codes) == [part.name for part in parts]
+    stored = {}
+    for part in parts:
+        assert codes[part.name].shape == part.shape and codes[part.name].dtype == torch.int64
+        data = pack_codes(codes[part.name], part.bits)
+        assert len(data) == part.file_bytes
+        stored[part.name] = unpack_codes(data, 0, part.shape, part.bits)
+    choice.check_codes(stored)
+    weight = basis().detach()
+    assert weight.shape == layer.weight_shape
+    if choice == Float(16):
+        weight = weight.half().float()
+    assert torch.equal(choice.weight(layer, stored), weight)
+
+
+def possible(choice: Choice, layer: LayerShape) -> bool:
+    try:
+        choice.check(layer)
+    except BankwiseError:
+        return False
+    return True
+
+
+@each
+def test_written_and_read_again(choice):
+    assert choice_from_code(choice.code()) == choice
+    assert choice_from_dict(choice.to_dict()) == choice
+    assert choice.code().isascii() and " " not in choice.code()
+
+
+@each
+def test_same_seed_same_start(choice):
+    first, second, other = (choice.basis(SHAPE, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first(), second())
+    assert not torch.equal(first(), other())
+
+
+@each
+def test_a_gradient_reaches_every_parameter(choice):
+    basis = choice.basis(SHAPE, torch.Generator().manual_seed(0))
+    (basis() * torch.randn(SHAPE.weight_shape)).sum().backward()
+    for parameter in basis.parameters():
+        assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().sum() > 0
+
+
+@each
+def test_a_step_against_the_gradient_lowers_the_distance(choice):
+    """Straight-through training works: it pulls the weight to a target that the choice can hold."""
+    target = choice.basis(SHAPE, torch.Generator().manual_seed(1))().detach()
+    basis = choice.basis(SHAPE, torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(basis.parameters(), 0.01)
+    distances = []
+    for _ in range(40):
+        distance = (basis() - target).square().mean()
+        optimizer.zero_grad()
+        distance.backward()
+        optimizer.step()
+        distances.append(distance.item())
+    assert distances[-1] < 0.9 * distances[0]
+
+
+@each
+def test_start_from_a_trained_weight_beats_a_random_start(choice):
+    weight = torch.randn(SHAPE.weight_shape, generator=torch.Generator().manual_seed(5))
+    basis = choice.basis(SHAPE, torch.Generator().manual_seed(0))
+    before = error(basis(), weight)
+    basis.start_from(weight)
+    assert error(basis(), weight) < before
+
+
+def error(fitted: torch.Tensor, weight: torch.Tensor) -> float:
+    """Squared error after the best scale of each filter, which the layer or the batch norm behind it holds."""
+    scale = (fitted * weight).sum((1, 2, 3), keepdim=True) / fitted.square().sum((1, 2, 3), keepdim=True)
+    return (weight - scale * fitted).square().sum().item()
+
+
+@each
+def test_rate_and_operations_are_numbers_of_the_shape(choice):
+    assert choice.rate(SHAPE) > 0
+    for run in ("materialized", "merge"):
+        cost = choice.operations(SHAPE, run)
+        assert all(isinstance(value, int) and value >= 0 for value in (cost.multiplications, cost.additions))
+    assert choice.operations(SHAPE, "materialized").multiplications == SHAPE.weights * 64
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (None, ["None", "family"]),
+        ([], ["family"]),
+        ({"k": 3}, ["family"]),
+        ({"family": "stackd"}, ["'stackd'", "did you mean stacked"]),
+        ({"family": ["stacked"]}, ["stacked"]),
+        ({"family": "stacked", "k": 4, "s": 2}, ["tile"]),
+        ({"family": "binary", "k": 4}, ["'k'"]),
+        ({"family": "binary", 3: 4, "k": 1}, ["'3'", "'k'"]),
+        ({"family": "stacked", "k": "4", "s": 2, "tile": "3x3"}, ["k: '4'", "whole number"]),
+        ({"family": "stacked", "k": True, "s": 2, "tile": "3x3"}, ["k: True"]),
+        ({"family": "stacked", "k": 4, "s": 0, "tile": "3x3"}, ["s: 0"]),
+        ({"family": "stacked", "k": 4, "s": 1.5, "tile": "3x3"}, ["s: 1.5"]),
+        ({"family": "stacked", "k": 4, "s": 1, "tile": "3"}, ["tile: '3'", "3x3"]),
+        ({"family": "stacked", "k": 4, "s": 1, "tile": [3, 3]}, ["tile: [3, 3]"]),
+    ],
+    ids=str,
+)
+def test_what_is_no_choice_is_one_line(values, words):
+    with pytest.raises(BankwiseError) as raised:
+        choice_from_dict(values)
+    assert "\n" not in str(raised.value)
+    for word in words:
+        assert word in str(raised.value)
+
+
+@given(st.one_of(st.text(max_size=12), st.text("SBIF0123456789.x", max_size=12)))
+def test_any_text_is_a_choice_code_or_an_error(text):
+    try:
+        choice = choice_from_code(text)
+    except BankwiseError:
+        return
+    possible(choice, SHAPE)  # never another exception
+
+
+@pytest.mark.parametrize("choice", [Integer(1), Integer(9), Float(8), Float(64)], ids=str)
+def test_bits_outside_the_family_are_an_error(choice):
+    with pytest.raises(BankwiseError, match=f"bits={choice.bits} .*allowed"):
+        choice.check(SHAPE)
+
+
+def test_an_index_beyond_the_bank_is_damage():
+    codes = {"bank": torch.zeros(3, 9).long(), "indices": torch.tensor([0, 3])}
+    with pytest.raises(BankwiseError, match="damaged: index 3 of a bank of 3"):
+        Stacked(3, 1, (3, 3)).check_codes(codes)

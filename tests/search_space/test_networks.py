@@ -1,0 +1,152 @@
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from search_space.errors import BankwiseError
+from search_space.networks import build, network_names
+
+# The weights of the papers' worked table: every 3x3 convolution but the first. The first convolution, the 1x1
+# projections of the shortcuts and the classifier are outside.
+TABLE = {"vgg16": 14_708_736, "resnet20": 267_264, "resnet56": 847_872, "resnet18": 10_985_472}
+
+
+def meta(reference: str, classes: int = 10, in_channels: int = 3) -> nn.Module:
+    with torch.device("meta"):
+        return build(reference, classes=classes, in_channels=in_channels)
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_weights_of_the_worked_table(name):
+    three = [conv for conv in convolutions(meta(name)) if conv.kernel_size == (3, 3)]
+    assert sum(conv.weight.numel() for conv in three[1:]) == TABLE[name]
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet20", "resnet56", "resnet18"])
+def test_depth_is_in_the_name(name):
+    network = meta(name)
+    weighted = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    projections = [conv for conv in convolutions(network) if conv.kernel_size == (1, 1)]
+    assert len(weighted) - len(projections) == {"vgg16": 14}.get(name) or int(name.removeprefix("resnet"))
+
+
+def test_small_has_the_channels_and_strides_of_its_docstring():
+    assert [conv.out_channels for conv in convolutions(meta("small"))] == [32, 32, 64, 64, 128, 128]
+    assert [conv.stride[0] for conv in convolutions(meta("small"))] == [1, 2, 1, 2, 1, 2]
+    assert [conv.out_channels for conv in convolutions(meta("tiny"))] == [16, 32, 32, 64]
+
+
+@pytest.mark.parametrize("name", network_names())
+@pytest.mark.parametrize(("in_channels", "size"), [(1, 8), (1, 28), (3, 32)])
+def test_every_network_takes_every_image_size(name, in_channels, size):
+    image = torch.empty(2, in_channels, size, size, device="meta")
+    network = meta(name, classes=7, in_channels=in_channels).eval()
+    assert network(image).shape == (2, 7)
+    assert all(conv.bias is None for conv in convolutions(network))
+
+
+def test_a_network_gives_gradients_to_every_parameter():
+    network = build("resnet20@0.25", classes=4, in_channels=1)
+    network(torch.randn(2, 1, 8, 8)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_width_multiplies_channels():
+    narrow = [conv.out_channels for conv in convolutions(meta("small@0.34"))]
+    assert narrow == [11, 11, 22, 22, 44, 44]
+    assert {conv.out_channels for conv in convolutions(meta("tiny@0.001"))} == {1}
+
+
+@pytest.mark.parametrize("width", ["", "x", "0", "-1", "nan", "inf"])
+def test_bad_width(width):
+    with pytest.raises(BankwiseError, match="width must be a number above 0"):
+        build(f"small@{width}", classes=10, in_channels=3)
+
+
+def test_unknown_name_names_the_nearest():
+    with pytest.raises(BankwiseError, match="unknown network 'resnet21': did you mean resnet20"):
+        build("resnet21", classes=10, in_channels=3)
+    with pytest.raises(BankwiseError, match="torchvision:NAME"):
+        build("nothing-like-it", classes=10, in_channels=3)
+
+
+def test_torchvision_by_name():
+    network = meta("torchvision:mobilenet_v2", classes=17)
+    assert network.eval()(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 17)
+    with pytest.raises(BankwiseError, match="did you mean mobilenet_v2"):
+        build("torchvision:mobilenet2", classes=10, in_channels=3)
+    with pytest.raises(BankwiseError, match="takes 3 input channels, the data have 1"):
+        build("torchvision:resnet18", classes=10, in_channels=1)
+
+
+def test_torchvision_networks_that_need_values_or_have_auxiliary_heads():
+    assert all(parameter.is_meta for parameter in meta("torchvision:regnet_y_400mf").parameters())
+    assert not any("aux" in name for name, _ in meta("torchvision:googlenet").named_modules())
+
+
+USER = """
+from torch import nn
+
+def make(num_classes, in_channels):
+    return nn.Conv2d(in_channels, num_classes, 1)
+
+def fixed(depth=2):
+    return nn.Conv2d(depth, depth, 1)
+
+class Net(nn.Module):
+    def __init__(self, num_classes=3, **other):
+        super().__init__()
+        self.head = nn.Linear(5, num_classes)
+        self.other = other
+
+def fails():
+    raise RuntimeError("first line" + chr(10) + "second line")
+
+def number():
+    return 3
+
+instance = Net()
+"""
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """A module in the current directory, which is not yet on sys.path."""
+    (tmp_path / "bankwise_users_net.py").write_text(USER)
+    (tmp_path / "bankwise_broken_net.py").write_text("def make(:\n")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.chdir(tmp_path)
+    yield "bankwise_users_net"
+    sys.modules.pop("bankwise_users_net", None)
+
+
+def test_users_factory_gets_what_its_signature_takes(user_module):
+    network = build(f"{user_module}:make", classes=6, in_channels=2)
+    assert (network.out_channels, network.in_channels) == (6, 2)
+    assert build(f"{user_module}:fixed", classes=6, in_channels=9).out_channels == 2
+    network = build(f"{user_module}:Net", classes=6, in_channels=9)
+    assert network.head.out_features == 6 and network.other == {}
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("bankwise_no_such_module:make", "cannot import 'bankwise_no_such_module'"),
+        ("bankwise_broken_net:make", "cannot import 'bankwise_broken_net' .SyntaxError"),
+        (":make", "cannot import ''"),
+        ("bankwise_users_net:", "no function or class ''"),
+        ("bankwise_users_net:absent", "no function or class 'absent'"),
+        ("bankwise_users_net:instance", "no function or class 'instance'"),
+        ("bankwise_users_net:fails", "fails failed .RuntimeError: first line"),
+        ("bankwise_users_net:number", "must return an nn.Module, it returned int"),
+    ],
+)
+def test_bad_user_module_is_one_line(user_module, reference, told):
+    with pytest.raises(BankwiseError, match=told) as caught:
+        build(reference, classes=10, in_channels=3)
+    assert "\n" not in str(caught.value)

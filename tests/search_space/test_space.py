@@ -1,0 +1,149 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_space.basis import Binary, Float, Integer, Stacked
+from search_space.errors import BankwiseError
+from search_space.price import price
+from search_space.shape import LayerShape, NetworkShape
+from search_space.space import KINDS, SearchSpace, SpaceSettings, layer_choices, stacked_choices
+
+LAYERS = (
+    LayerShape("stem", "conv2d", 16, 3, (3, 3), normalized=True),
+    LayerShape("body.0", "conv2d", 16, 16, (3, 3), normalized=True),
+    LayerShape("body.1", "conv2d", 16, 16, (1, 1), normalized=True),
+    LayerShape("fc", "linear", 10, 16, bias=True),
+)
+SHAPE = NetworkShape("net", (3, 8, 8), 10, LAYERS, (), (), 0)
+
+
+def brute_force(layer: LayerShape, max_k: int) -> set[Stacked]:
+    """Every (k, s, tile) at all, kept where it can be told apart from a cheaper or equal one."""
+    n, c, d_h, d_w = layer.weight_shape
+    found = set()
+    for k in range(2, max_k + 1):
+        for s in range(1, c + 1):
+            for t_h in range(1, d_h + 1):
+                for t_w in range(1, d_w + 1):
+                    if c % s or d_h % t_h or d_w % t_w or k & (k - 1):
+                        continue
+                    dimension, slots = s * t_h * t_w, n * (c // s) * (d_h // t_h) * (d_w // t_w)
+                    bits = k * dimension + slots * math.ceil(math.log2(k))
+                    if k <= 2**dimension and k <= slots and bits < n * c * d_h * d_w:
+                        found.add(Stacked(k, s, (t_h, t_w)))
+    return found
+
+
+@given(layer=st.from_type(LayerShape), max_k=st.sampled_from([2, 3, 8, 33]))
+def test_choices_are_exactly_the_banks_that_can_pay(layer, max_k):
+    choices = stacked_choices(layer, max_k)
+    assert len(choices) == len(set(choices))
+    assert set(choices) == brute_force(layer, max_k)
+    for choice in choices:
+        choice.check(layer)
+
+
+@given(layer=st.from_type(LayerShape), k=st.integers(3, 31))
+def test_a_k_between_powers_of_two_wastes_index_bits(layer, k):
+    """The next power of two has the same index bits and a higher rate; only the bank grows."""
+    above = 2 ** math.ceil(math.log2(k))
+    small, large = Stacked(k, 1, (1, 1)), Stacked(above, 1, (1, 1))
+    assert small.parts(layer)[1] == large.parts(layer)[1]
+    assert large.rate(layer) >= small.rate(layer)
+
+
+def test_tiles_may_be_restricted():
+    tiles = {choice.tile for choice in stacked_choices(LAYERS[1], 16, [(3, 3), (1, 3), (2, 2)])}
+    assert tiles == {(3, 3), (1, 3)}  # 2x2 divides no 3x3 kernel
+    assert {choice.tile for choice in stacked_choices(LAYERS[1], 16)} == {(h, w) for h in (1, 3) for w in (1, 3)}
+
+
+def test_kinds_become_choices_without_repeats():
+    choices = layer_choices(LAYERS[1], ("binary", "int4", "float16", "float32", "int8", "binary"), SpaceSettings())
+    assert choices == (Binary(), Integer(4), Float(16), Float(32), Integer(8))
+    banks = layer_choices(LAYERS[1], ("stacked", "stacked"), SpaceSettings(tiles=((3, 3), (3, 3))))
+    assert len(banks) == len(set(banks)) > 5
+
+
+def test_every_kind_gives_choices_that_the_layer_can_be():
+    for kind in KINDS:
+        for choice in layer_choices(LAYERS[1], (kind,), SpaceSettings()):
+            choice.check(LAYERS[1])
+
+
+def test_first_last_hidden_and_patterns():
+    settings = SpaceSettings(("binary",), ("int8",), ("float16",), layers={"body.1": ("int2",), "body.*": ("int3",)})
+    space = SearchSpace(SHAPE, settings)
+    assert space.choices == ((Integer(8),), (Integer(3),), (Integer(2),), (Float(16),))
+    assert SearchSpace(SHAPE, replace(settings, layers={"*": ("int5",)})).choices == ((Integer(5),),) * 4
+
+
+def test_one_layer_is_the_last():
+    settings = SpaceSettings(first=("int8",), last=("int4",))
+    space = SearchSpace(NetworkShape("net", (16, 1, 1), 10, LAYERS[-1:], (), (), 0), settings)
+    assert space.choices == ((Integer(4),),)
+
+
+def test_max_k_bounds_every_bank():
+    space = SearchSpace(SHAPE, SpaceSettings(max_k=8))
+    assert max(choice.k for row in space.choices for choice in row if isinstance(choice, Stacked)) == 8
+
+
+@given(data=st.data())
+def test_indices_and_plans_are_two_names_of_one_thing(data):
+    space = SearchSpace(SHAPE, SpaceSettings(keep=("head",), vector_bits=16))
+    indices = [data.draw(st.integers(0, size - 1)) for size in space.sizes]
+    plan = space.plan(indices)
+    assert space.indices(plan).tolist() == indices
+    assert (plan.keep, plan.vector_bits, tuple(plan.layers)) == (("head",), 16, space.names)
+    assert space.prices.plan_file_bytes(np.array([indices])).tolist() == [price(SHAPE, plan).file_bytes]
+
+
+def test_a_plan_outside_the_space_is_an_error():
+    space = SearchSpace(SHAPE)
+    plan = space.plan([0] * 4)
+    with pytest.raises(BankwiseError, match="layer 'fc': float bits=32 is not in the search space"):
+        space.indices(replace(plan, layers={**plan.layers, "fc": Float(32)}))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"hidden": ("stackd",)}, ["'stackd'", "did you mean stacked"]),
+        ({"first": ("float8",)}, ["'float8'", "float16"]),
+        ({"last": ("int9",)}, ["'int9'", "int8"]),
+        ({"hidden": ()}, ["at least one kind", "stacked, binary"]),
+        ({"layers": {"fc": ("bin",)}}, ["'bin'", "binary"]),
+        ({"max_k": 1}, ["max_k=1", "at least 2"]),
+        ({"tiles": ((0, 3),)}, ["tiles", "(0, 3)"]),
+        ({"tiles": ((3,),)}, ["tiles", "(3,)"]),
+        ({"vector_bits": 12}, ["vector_bits: 12", "(8, 16, 32)"]),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_one_line(values, words):
+    with pytest.raises(BankwiseError) as raised:
+        SpaceSettings(**values)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_pattern_that_matches_no_layer_names_the_nearest():
+    with pytest.raises(BankwiseError, match="unknown layer 'body.9': did you mean body"):
+        SearchSpace(SHAPE, SpaceSettings(layers={"body.9": ("binary",)}))
+
+
+def test_a_layer_that_no_bank_can_pay_for():
+    tiny = LayerShape("tiny", "conv2d", 1, 2, (1, 1))
+    with pytest.raises(BankwiseError, match="layer 'tiny' of 1x2x1x1 weights: no bank can pay; .*binary"):
+        layer_choices(tiny, ("stacked",), SpaceSettings())
+    assert layer_choices(tiny, ("stacked", "binary"), SpaceSettings()) == (Binary(),)
+
+
+def test_a_network_without_layers_has_no_space():
+    with pytest.raises(BankwiseError, match="'net' has no convolution or linear layer"):
+        SearchSpace(NetworkShape("net", (3, 8, 8), 10, (), (), (), 0))

@@ -1,0 +1,207 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import relu
+
+from search_space.errors import BankwiseError
+from search_space.networks import build, network_names
+from search_space.shape import LayerShape, NetworkShape
+from search_space.trace import trace
+
+
+class Forward(nn.Module):
+    """Modules by name, and a forward pass over them."""
+
+    def __init__(self, forward, **modules):
+        super().__init__()
+        self.run = forward
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def head(c: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 2))
+
+
+def parameters(shape: NetworkShape, network: nn.Module) -> int:
+    """All that the shape accounts for, statistics of kept norms apart."""
+    buffers = dict(network.named_buffers())
+    biases = sum(layer.n for layer in shape.layers if layer.bias)
+    tensors = sum(tensor.elements for tensor in shape.tensors if tensor.name not in buffers)
+    return shape.weights + biases + sum(2 * norm.channels for norm in shape.norms) + tensors
+
+
+@pytest.mark.parametrize("name", network_names())
+def test_every_parameter_of_our_networks_is_accounted_for(name):
+    with torch.device("meta"):
+        network = build(name, classes=10, in_channels=3)
+    shape = trace(network, name, (3, 32, 32), 10)
+    assert (shape.network, shape.input_shape, shape.classes) == (name, (3, 32, 32), 10)
+    assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())
+    assert [layer.kind for layer in shape.layers] == ["conv2d"] * (len(shape.layers) - 1) + ["linear"]
+    assert all(layer.normalized and layer.calls == 1 for layer in shape.layers[:-1])
+    assert len(shape.norms) == len(shape.layers) - 1 and shape.tensors == ()
+
+
+def test_each_field_of_a_convolution_and_a_linear_layer():
+    conv = nn.Conv2d(4, 6, (3, 5), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
+    network = nn.Sequential(conv, nn.BatchNorm2d(6), nn.ReLU(inplace=True), *head(6))
+    shape = trace(network, "users:net", (4, 9, 12), 2)
+    assert shape.layers[0] == LayerShape(
+        name="0",
+        kind="conv2d",
+        n=6,
+        c=2,
+        kernel=(3, 5),
+        groups=2,
+        stride=(2, 1),
+        padding=(1, 0),
+        dilation=(1, 2),
+        bias=True,
+        normalized=True,
+        in_size=(9, 12),
+        out_size=(5, 4),
+        calls=1,
+        live_bytes=4 * (4 * 9 * 12 + 6 * 5 * 4),
+    )
+    assert shape.layers[1] == LayerShape("5", "linear", 2, 6, bias=True, live_bytes=4 * (6 + 2))
+
+
+@pytest.mark.parametrize(("padding", "resolved"), [("valid", (0, 0)), ("same", (2, 1)), (1, (1, 1))])
+def test_padding_by_name(padding, resolved):
+    network = nn.Sequential(nn.Conv2d(1, 3, (5, 3), padding=padding), *head(3))
+    layer = trace(network, "net", (1, 8, 8), 2).layers[0]
+    assert layer.padding == resolved
+    assert layer.out_size == (8 + 2 * resolved[0] - 4, 8 + 2 * resolved[1] - 2)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding=.same.")
+def test_other_padding_modes_and_even_kernels_run():
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1, padding_mode="reflect"), nn.Conv2d(3, 3, 4, padding="same"), *head(3)
+    )
+    assert [layer.out_size for layer in trace(network, "net", (1, 8, 8), 2).layers] == [(8, 8), (8, 8), (1, 1)]
+
+
+def test_residual_block_counts_the_shortcut_and_not_what_python_still_holds():
+    def forward(self, x):
+        y = self.first(x)
+        z = relu(self.norm(y))
+        z = self.second(z)
+        return self.head(relu(y + z))
+
+    convs = {"first": nn.Conv2d(1, 2, 1), "second": nn.Conv2d(2, 2, 1)}
+    network = Forward(forward, **convs, norm=nn.BatchNorm2d(2), head=head(2))
+    shape = trace(network, "net", (1, 5, 5), 2)
+    image, maps = 4 * 25, 4 * 50
+    assert [layer.live_bytes for layer in shape.layers] == [image + maps, 3 * maps, 4 * (2 + 2)]
+    assert shape.peak_live_bytes == 3 * maps  # the image is gone after the first layer
+    assert [layer.normalized for layer in shape.layers] == [False, False, False]  # `first` goes to the sum as well
+
+
+def test_shared_layers_in_place_activations_and_order_of_calls():
+    def forward(self, x):
+        x = self.first(x)
+        x = self.shared(self.shared(x))
+        x = self.before(x).relu_()
+        return self.head(self.after(x))
+
+    conv = {name: nn.Conv2d(3, 3, 3, padding=1) for name in ("before", "shared", "first")}
+    network = Forward(forward, head=head(3), after=nn.BatchNorm2d(3), **conv)
+    shape = trace(network, "net", (3, 6, 6), 2)
+    assert [(layer.name, layer.calls) for layer in shape.layers[:3]] == [("first", 1), ("shared", 2), ("before", 1)]
+    assert shape.layer("shared").positions == 72
+    assert not shape.layer("before").normalized  # the activation comes between, on the same tensor
+
+
+def test_normalized_needs_a_norm_of_its_own():
+    def forward(self, x):
+        return self.head(self.norm(self.first(x)) + self.norm(self.second(x)) + self.kept(self.third(x)))
+
+    convs = {name: nn.Conv2d(3, 3, 1) for name in ("first", "second", "third")}
+    network = Forward(forward, **convs, norm=nn.BatchNorm2d(3), kept=nn.BatchNorm2d(3), head=head(3))
+    shape = trace(network, "net", (3, 4, 4), 2)
+    assert [layer.normalized for layer in shape.layers] == [False, False, True, False]
+    shape = trace(network, "net", (3, 4, 4), 2, keep=("kept",))
+    assert not any(layer.normalized for layer in shape.layers)
+
+
+def test_a_linear_layer_on_tokens_counts_its_positions_and_windows_count_as_calls():
+    def forward(self, x):
+        windows = x.reshape(3, 4, 2, 4, 2).permute(1, 3, 0, 2, 4).flatten(0, 1)  # 16 windows of one image
+        x = self.conv(windows).flatten(1)[None]
+        return self.token(x).mean(1)
+
+    network = Forward(forward, conv=nn.Conv2d(3, 5, 2), token=nn.Linear(5, 2))
+    shape = trace(network, "net", (3, 8, 8), 2)
+    assert (shape.layer("conv").calls, shape.layer("conv").positions) == (16, 16)
+    assert (shape.layer("token").calls, shape.layer("token").in_size) == (1, (16, 1))
+
+
+def test_the_users_network_is_left_as_it_is():
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(), *head(4)).train()
+    before, generator = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    trace(network, "net", (3, 4, 4), 2)
+    assert network.training and all(module.training for module in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_forward_pass_that_needs_values_or_random_numbers_runs_on_the_cpu():
+    def forward(self, x):
+        if x.sum() + torch.rand(()) < 0:
+            x = -x
+        return self.head(self.conv(x))
+
+    network = Forward(forward, conv=nn.Conv2d(3, 4, 1).double(), head=head(4))
+    generator = torch.get_rng_state()
+    shape = trace(network, "net", (3, 4, 4), 2)
+    assert shape.layers[0].live_bytes == 4 * (3 + 4) * 16
+    assert torch.equal(torch.get_rng_state(), generator) and network.conv.weight.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 3), *head(2)), "network 'net' cannot run on an image of 3x4x4 .*: RuntimeError"),
+        (nn.Sequential(nn.Conv2d(3, 2, 5), *head(2)), "cannot run on an image of 3x4x4"),
+        (nn.Sequential(nn.Conv2d(3, 2, 3)), r"gives \(1, 2, 2, 2\) for one image, expected logits \(1, 2\)"),
+        (Forward(lambda self, x: (x, x)), "gives tuple for one image"),
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), "1.weight is lazy"),
+        (
+            Forward(lambda self, x: self.head(x), head=head(3), spare=nn.Linear(2, 2)),
+            r"network 'net': spare \(Linear, 6 parameters\) is never called",
+        ),
+    ],
+)
+def test_errors_are_one_line(network, told):
+    with pytest.raises(BankwiseError, match=told) as caught:
+        trace(network, "net", (3, 4, 4), 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16_bn", "densenet121", "mobilenet_v2"])
+def test_torchvision_classifiers(name):
+    with torch.device("meta"):
+        network = build(f"torchvision:{name}", classes=10, in_channels=3)
+    shape = trace(network, name, (3, 224, 224), 10)
+    assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "vit_b_16", "swin_t"])
+def test_what_the_error_tells_to_keep_is_enough(name):
+    with torch.device("meta"):
+        network = build(f"torchvision:{name}", classes=10, in_channels=3)
+    with pytest.raises(BankwiseError, match="it can be kept in floating point: keep ") as caught:
+        trace(network, name, (3, 224, 224), 10)
+    keep = tuple(str(caught.value).partition(": keep ")[2].split(", "))
+    shape = trace(network, name, (3, 224, 224), 10, keep)
+    assert shape.layers and len(keep) <= 3
+    assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())

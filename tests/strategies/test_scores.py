@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from search_space.basis import Binary, Integer, Stacked
+from search_space.shape import LayerShape
+from strategies.scores import capture, largest_normal, log_capture, log_rate
+
+LAYER = LayerShape("layer", "conv2d", n=64, c=64, kernel=(3, 3))
+
+
+def test_largest_normal_against_known_moments():
+    """Means of the largest of 2 and 3 normals are 1/sqrt(pi) and 3/(2 sqrt(pi))."""
+    assert largest_normal(2) == pytest.approx(1 / math.sqrt(math.pi))
+    assert largest_normal(3) == pytest.approx(1.5 / math.sqrt(math.pi))
+
+
+@pytest.mark.parametrize(("k", "s"), [(4, 4), (16, 2), (64, 8)])
+def test_capture_bounds_what_random_sign_vectors_capture(k, s):
+    """The formula saturates below the plain m_k^2/d, which the mean over random banks measures."""
+    choice = Stacked(k, s, (3, 3))
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(40):
+        bank = rng.choice([-1.0, 1.0], (k, choice.dimension))
+        slots = rng.normal(size=(2000, choice.dimension))
+        best = (slots @ bank.T).max(1).mean() / choice.dimension
+        shares.append(best**2)
+    measured = float(np.mean(shares))
+    assert measured == pytest.approx(largest_normal(k) ** 2 / choice.dimension, rel=0.1)
+    assert 0.6 * measured < capture(LAYER, choice) <= measured
+
+
+def test_capture_of_plain_families():
+    assert capture(LAYER, Binary()) == pytest.approx(2 / math.pi)
+    values = [capture(LAYER, Integer(bits)) for bits in (2, 4, 8)]
+    assert values == sorted(values) and values[-1] < 1
+
+
+def test_scores_rise_with_k_and_fall_with_s(space):
+    for score in (log_rate, log_capture):
+        table = score(space)
+        for i in range(len(table)):
+            found = {choice: value for choice, value in zip(space.choices(i), table[i], strict=True)}
+            for choice, value in found.items():
+                if isinstance(choice, Stacked):
+                    larger = Stacked(2 * choice.k, choice.s, choice.tile)
+                    assert larger not in found or found[larger] > value

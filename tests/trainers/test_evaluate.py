@@ -1,0 +1,89 @@
+"""Evaluation and batch norm recalibration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trainers.data import to_input
+from trainers.evaluate import accuracy, predict, recalibrate
+
+
+class Brightest(nn.Module):
+    """Its logits are the means of the image's rows: the label is the brightest row."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training and not torch.is_grad_enabled()
+        return x.mean((1, 3))
+
+
+def pixels(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 2, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(18, 4)
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 7, 23, 500])
+def test_logits_and_accuracy(batch):
+    x = pixels(23)
+    model = Brightest()
+    logits = predict(model, x, batch)
+    assert torch.allclose(logits, to_input(x).mean((1, 3))) and logits.dtype == torch.float32
+    labels = logits.argmax(1)
+    assert accuracy(model, x, labels, batch) == 1.0
+    labels[:6] = (labels[:6] + 1) % 4
+    assert accuracy(model, x, labels, batch) == 17 / 23
+
+
+def test_modes_come_back_even_after_an_error():
+    model = network().train()
+    model[1].eval()
+    before = [module.training for module in model.modules()]
+    predict(model, pixels(5))
+    recalibrate(model, pixels(5))
+    assert [module.training for module in model.modules()] == before
+    for call in (predict, recalibrate):
+        with pytest.raises(RuntimeError):
+            call(model, pixels(5)[:, :1])
+        assert [module.training for module in model.modules()] == before
+    assert model[1].momentum == 0.1
+
+
+def maps(model: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model[0](to_input(x)).transpose(0, 1).flatten(1)
+
+
+def test_one_batch_gives_the_statistics_of_all_images():
+    model, x = network(), pixels(40)
+    model[1].running_mean.fill_(9.0)
+    recalibrate(model, x, batch=40, batches=1)
+    values = maps(model, x)
+    assert torch.allclose(model[1].running_mean, values.mean(1), atol=1e-6)
+    assert torch.allclose(model[1].running_var, values.var(1), atol=1e-6)
+
+
+def test_batches_are_averaged_and_mix_sorted_images():
+    model = network()
+    dark, bright = torch.zeros(60, 2, 4, 5, dtype=torch.uint8), torch.full((60, 2, 4, 5), 255, dtype=torch.uint8)
+    x = torch.cat([dark, bright])
+    recalibrate(model, x, batch=20, batches=3)
+    values = maps(model, x)
+    assert torch.allclose(model[1].running_mean, values.mean(1), atol=1e-5)
+    assert torch.allclose(
+        model[1].running_var, values.var(1, unbiased=False), rtol=0.02
+    )  # had a batch one class: near 0
+    assert int(model[1].num_batches_tracked) == 3
+
+
+def test_a_network_without_batch_norm_is_left_alone():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(40, 2))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recalibrate(model, pixels(5))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

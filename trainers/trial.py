@@ -1,0 +1,83 @@
+"""The trial: train the child of one plan and measure the file that it becomes. One function for every engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from search_space.files import write_bytes
+from search_space.layer import build_child
+from search_space.modelfile import decode, encode, pack
+from search_space.plan import Plan
+from search_space.price import price
+from trainers.evaluate import accuracy
+from trainers.loop import EpochReport, train
+from trainers.recipe import Recipe
+from trainers.task import Task
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """`accuracy` (0 to 1) is of the packed network on the validation split; `epochs` that of each epoch before."""
+
+    accuracy: float
+    file_bytes: int
+    paper_bits: int
+    bits_per_weight: float
+    epochs: tuple[float, ...]
+    seconds: float
+    seed: int
+
+    def metrics(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+
+def run_trial(
+    task: Task,
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    file: Path | None = None,
+    checkpoint: Path | None = None,
+    report: Callable[[EpochReport], None] | None = None,
+) -> TrialResult:
+    """Train a child of `plan` by `recipe` (its seed included), pack it, and evaluate what was packed.
+
+    With `file` the model file is written there; with `checkpoint` a killed trial resumes to the same result. The
+    recipe's `distill` needs the task's teacher; a teacher also gives the start of the weights.
+    """
+    cost = price(task.shape, plan)
+    child, history = train_child(task, plan, recipe, checkpoint, report)
+    codes = pack(child, task.shape, plan)
+    data = encode(task.shape, plan, codes)
+    if file is not None:
+        write_bytes(file, data)
+    return TrialResult(
+        accuracy=accuracy(decode(data, allow_code=True).network(), task.data.val_x, task.data.val_y),
+        file_bytes=len(data),
+        paper_bits=cost.paper_bits,
+        bits_per_weight=cost.file_bits_per_weight,
+        epochs=tuple(epoch.accuracy for epoch in history),
+        seconds=sum(epoch.seconds for epoch in history),
+        seed=recipe.seed,
+    )
+
+
+def train_child(
+    task: Task, plan: Plan, recipe: Recipe, checkpoint: Path | None, report: Callable | None
+) -> tuple[nn.Module, list[EpochReport]]:
+    child = build_child(task.network, task.shape, plan, recipe.seed, task.teacher)
+    history = train(
+        child,
+        task.data,
+        recipe,
+        teacher=task.teacher,
+        checkpoint=checkpoint,
+        report=report,
+        settings={"plan": plan.to_dict()},
+    )
+    return child.cpu(), history
