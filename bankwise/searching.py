@@ -43,8 +43,8 @@ class SearchSettings:
     finalists: int = 2
     seeds: int = 3
     seed: int = 0
-    trial_epochs: int = 3
-    recipe: Recipe = field(default_factory=Recipe)
+    trial_epochs: int = 8
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=40))
     space: SpaceSettings = field(default_factory=SpaceSettings)
     max_ram: int | None = None
     max_ops: int | None = None

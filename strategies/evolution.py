@@ -1,6 +1,7 @@
 """Regularized evolution (Real et al., AAAI 2019) on the budget's frontier.
 
-The population starts at the closed-form plan and importance-weighted variants of it. A child redraws the choice of one
+The population starts at the closed-form plan, the same with importance weights^-1/4 (small, early layers pay more than
+the closed form knows), and random variants of both. A child redraws the choice of one
 or two layers of a parent (or takes each layer from one of two parents); the exact solver then completes it: the redrawn
 layers stay, each other layer keeps its choice or changes as little as the budget asks, and what is left is spent. So
 every child is feasible and none wastes bytes.
@@ -32,9 +33,7 @@ class Evolution(Strategy):
 
     def _propose(self) -> np.ndarray:
         if len(self.told) < FOUNDERS:
-            spread = 0.0 if not self.asked else 0.7
-            point = self.rng.normal(0, 1, len(self.pool)) * spread
-            return ImportanceEncoding(self.space, self.scores).decode(point)
+            return ImportanceEncoding(self.space, self.scores).decode(self._founder(len(self.asked)))
         population = self.told[-POPULATION:] + [max(self.told, key=lambda pair: pair[1])]
         parent = self._tournament(population)
         if self.rng.random() < 0.3:
@@ -46,6 +45,13 @@ class Evolution(Strategy):
         for layer in mutated:
             wish[layer] = self._neighbour(layer, wish[layer])
         return self._complete(wish, {int(layer) for layer in mutated})
+
+    def _founder(self, number: int) -> np.ndarray:
+        """Log-importances: all equal first, small layers before large ones second, then variants of both in turn."""
+        weights = np.log([layer.weights for layer in self.space.space.shape.layers])
+        small_first = (weights.mean() - weights) / 4
+        centre = small_first if number % 2 else np.zeros_like(small_first)
+        return centre if number < 2 else centre + self.rng.normal(0, 0.7, len(centre))
 
     def _tournament(self, population: list[tuple[tuple[int, ...], float]]) -> tuple[int, ...]:
         drawn = self.rng.choice(len(population), size=min(CONTENDERS, len(population)), replace=False)

@@ -115,22 +115,30 @@ def _trained(help: str, **limits):
     return Option(help=help, rich_help_panel=_TRAINING, show_default=False, **limits)
 
 
-Epochs = Annotated[int | None, _trained("Epochs of a full training.")]
-Batch = Annotated[int | None, _trained("Images of a batch.")]
-Optimizer = Annotated[str | None, _trained("adamw or sgd (which wants --lr of about 0.1).")]
+Epochs = Annotated[int | None, _trained("Epochs of a full training. Default: 40.")]
+Batch = Annotated[int | None, _trained("Images of a batch. Default: 100.")]
+Optimizer = Annotated[str | None, _trained("adamw, or sgd (which wants --lr of about 0.1). Default: adamw.")]
 LearningRate = Annotated[
-    float | None, Option("--lr", help="Peak learning rate.", rich_help_panel=_TRAINING, show_default=False)
+    float | None,
+    Option("--lr", help="Peak learning rate. Default: 0.004.", rich_help_panel=_TRAINING, show_default=False),
 ]
-Schedule = Annotated[str | None, _trained("one-cycle or cosine.")]
-WeightDecay = Annotated[float | None, _trained("Weight decay.")]
-LabelSmoothing = Annotated[float | None, _trained("Label smoothing, 0 to below 1.")]
-Distill = Annotated[float | None, _trained("Share of the uncompressed teacher's term in the loss, 0 to 1.")]
-Temperature = Annotated[float | None, _trained("Temperature of the distillation.")]
+Schedule = Annotated[str | None, _trained("one-cycle or cosine. Default: one-cycle.")]
+WeightDecay = Annotated[float | None, _trained("Weight decay. Default: 0.0001.")]
+LabelSmoothing = Annotated[float | None, _trained("Label smoothing, 0 to below 1. Default: 0.0.")]
+Distill = Annotated[
+    float | None, _trained("Share of the uncompressed teacher's term in the loss, 0 to 1. Default: 0.0.")
+]
+Temperature = Annotated[float | None, _trained("Temperature of the distillation. Default: 4.0.")]
 Augment = Annotated[
     bool | None,
-    Option("--augment/--no-augment", help="Random crops and flips.", rich_help_panel=_TRAINING, show_default=False),
+    Option(
+        "--augment/--no-augment",
+        help="Random crops and flips, as the data set allows. Default: augment.",
+        rich_help_panel=_TRAINING,
+        show_default=False,
+    ),
 ]
-Amp = Annotated[str | None, _trained("bfloat16 autocast: auto (on a GPU), on or off.")]
-Threads = Annotated[int | None, _trained("CPU threads of torch.")]
+Amp = Annotated[str | None, _trained("bfloat16 autocast: auto (on a GPU), on or off. Default: auto.")]
+Threads = Annotated[int | None, _trained("CPU threads of torch. Default: as torch finds them.")]
 
 Run = Annotated[Path, Argument(help="Folder of a finished run.")]

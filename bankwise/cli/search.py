@@ -29,7 +29,7 @@ def search(
     finalists: Annotated[int, Option(help="Plans of each that are trained in full; the best one is kept.")] = 2,
     seeds: options.Seeds = 3,
     seed: options.Seed = 0,
-    trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 3,
+    trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 8,
     space: options.Space = None,
     first: options.First = None,
     hidden: options.Hidden = None,

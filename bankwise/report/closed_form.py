@@ -22,7 +22,8 @@ from strategies.scores import log_rate
 from strategies.solver import Solution, shadow_prices, staircase
 
 KIB = 1024
-POINTS = 120  # steps drawn: more cannot be told apart
+POINTS = 100  # steps drawn: more cannot be told apart
+NEAR = 40  # of them, further ones where the plans lie
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,14 @@ def closed_form(run: Run) -> ClosedForm | None:
     def place(plan: Plan) -> Spot:
         return spot(problem.solution(space.indices(plan)))
 
+    plans = [trial.plan for trial in run.trials] + [run.plan] + ([run.uniform_plan] if run.uniform_plan else [])
+    least = min(space.cost(space.indices(plan)) - space.fixed for plan in plans)
+    near = np.linspace(least, space.capacity, NEAR).astype(np.int64).tolist()
     shadow = shadow_prices(problem, space.capacity, KIB * unit)
+    steps = {step.cost: step for step in (*staircase(problem, points=POINTS), *staircase(problem, near), shadow.more)}
     return ClosedForm(
         accounting=run.accounting,
-        steps=tuple(spot(step) for step in staircase(problem, points=POINTS)),
+        steps=tuple(spot(steps[cost]) for cost in sorted(steps)),
         optimum=spot(shadow.base),
         searched=place(run.plan),
         uniform=None if run.uniform_plan is None else place(run.uniform_plan),

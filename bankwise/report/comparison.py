@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,10 +23,13 @@ def comparison_page(runs: Sequence[Run], folder: Path) -> str:
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.searched.bytes):
         groups.setdefault(f"{run.network} on {run.data}", []).append(run)
-    title = (
-        f"{next(iter(groups))}: {len(runs)} runs" if len(groups) == 1 else f"{len(runs)} runs of {len(groups)} networks"
-    )
-    blocks = [_section(name, group, folder, number) for number, (name, group) in enumerate(groups.items(), 1)]
+    title = f"{len(runs)} runs of {len(groups)} networks or data sets"
+    if len(groups) == 1:
+        title = f"{next(iter(groups))}: {len(runs)} runs"
+    blocks = [
+        _section("Accuracy against bytes" if len(groups) == 1 else name, group, folder, number)
+        for number, (name, group) in enumerate(groups.items(), 1)
+    ]
     return page(title, heading(title), *blocks)
 
 
@@ -100,39 +105,40 @@ def accuracy(runs: Sequence[Run], split: str) -> Plot:
     whole = [sample for run in runs for sample in [getattr(run.uncompressed, split)] if sample is not None]
 
     def plot(theme: Theme) -> Figure:
-        fig = figure(3.8)
+        fig = figure(3.6)
         ax = fig.subplots()
-        for i, (name, points) in enumerate(series.items()):
-            colours = (theme.searched, *theme.further)
-            _line(ax, points, name, colours[i % len(colours)], MARKERS[i % len(MARKERS)], theme)
+        colours = cycle((theme.searched, *theme.further))
+        shown = [
+            _line(ax, points, name, colour, marker, theme)
+            for (name, points), colour, marker in zip(series.items(), colours, cycle(MARKERS), strict=False)
+        ]
         if uniform:
-            _line(ax, uniform, "best uniform", theme.uniform, "s", theme)
+            shown.append(_line(ax, uniform, "best uniform", theme.uniform, "s", theme))
         if whole:
-            _band(ax, whole, theme)
+            shown.append(_band(ax, whole, theme))
         sizes = [size for points in (*series.values(), uniform) for size, _ in points]
         byte_axis(ax, min(sizes), max(sizes))
         ax.set(xlabel="bytes of the file", ylabel=f"{split} accuracy (%)")
-        legend_above(fig, ax, 3)
+        legend_above(fig, ax, 2, shown)
         return fig
 
     return plot
 
 
-def _line(ax: Axes, points: Sequence[tuple[int, Sample]], label: str, colour: str, marker: str, theme: Theme) -> None:
+def _line(ax: Axes, points: Sequence[tuple[int, Sample]], label: str, colour: str, marker: str, theme: Theme) -> Artist:
     points = sorted(points, key=lambda point: point[0])
     sizes, means = [size for size, _ in points], [100 * sample.mean for _, sample in points]
-    spreads = [100 * sample.spread if len(sample.values) > 1 else 0 for _, sample in points]
-    look = {"color": colour, "mec": theme.paper, "capsize": 3, "elinewidth": 1.2}
-    ax.errorbar(sizes, means, spreads, fmt=f"{marker}-", label=label, **look)
+    spreads = [100 * sample.spread for _, sample in points]
     for size, sample in points:
-        if len(sample.values) > 1:
-            values = [100 * value for value in sample.values]
-            ax.plot([size] * len(values), values, ".", ms=4, color=colour, alpha=0.5, mew=0)
+        values = [100 * value for value in sample.values]
+        ax.plot([size] * len(values), values, ".", ms=4, color=colour, alpha=0.5, mew=0)
+    look = {"color": colour, "mec": theme.paper, "capsize": 3, "elinewidth": 1.2}
+    return ax.errorbar(sizes, means, spreads, fmt=f"{marker}-", label=label, **look)
 
 
-def _band(ax: Axes, samples: Sequence[Sample], theme: Theme) -> None:
+def _band(ax: Axes, samples: Sequence[Sample], theme: Theme) -> Artist:
     """Mean of the runs' means; the band is their largest spread."""
     mean = 100 * sum(sample.mean for sample in samples) / len(samples)
     spread = 100 * max(sample.spread for sample in samples)
     ax.axhspan(mean - spread, mean + spread, color=theme.plain, alpha=0.2, lw=0)
-    ax.axhline(mean, color=theme.plain, ls="--", lw=1.3, label="uncompressed (float32)")
+    return ax.axhline(mean, color=theme.plain, ls="--", lw=1.3, label="uncompressed (float32)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate, cycle
 
@@ -12,51 +11,50 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bankwise.report import words
-from bankwise.report.closed_form import ClosedForm
+from bankwise.report.closed_form import ClosedForm, Spot
 from bankwise.report.gather import Run, Trial
 from bankwise.report.parts import rows, totals
 from bankwise.report.style import Plot, Theme, byte_axis, figure, legend_above, positive_axis
 
 
 def staircase(form: ClosedForm, budget: int) -> Plot:
-    """Best mean rate against bytes, the budget, and the run's plans."""
+    """Best mean rate against bytes and the budget; above all of it, below the part where the run's plans lie."""
     uniform = [] if form.uniform is None else [form.uniform]
-    spots = [*form.steps, *form.trials, form.searched, *uniform]
+    plans = [*form.trials, *uniform, form.searched]
+    sizes = [max(1, spot.bytes) for spot in (*form.steps, *plans)]
+    near = [spot.bytes for spot in plans] + [budget]
+    margin = max(0.06 * (max(near) - min(near)), 0.004 * budget)
 
     def plot(theme: Theme) -> Figure:
-        fig = figure(3.3)
-        ax = fig.subplots()
-        sizes = [max(1, spot.bytes) for spot in spots]
-        byte_axis(ax, min(sizes), max(*sizes, budget))
-        positive_axis(ax, "y", [spot.rate for spot in spots])
+        fig = figure(5.4)
+        whole, zoom = fig.subplots(2, 1, height_ratios=(1, 0.9))
+        byte_axis(whole, min(sizes), max(*sizes, budget))
+        positive_axis(whole, "y", [spot.rate for spot in (*form.steps, *plans)])
+        zoom.set_xlim(min(near) - margin, max(near) + margin)
+        zoom.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        zoom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        positive_axis(zoom, "y", [spot.rate for spot in (*plans, form.optimum)])
         xs, ys = [step.bytes for step in form.steps], [step.rate for step in form.steps]
-        xs, ys = [*xs, ax.get_xlim()[1]], [*ys, ys[-1]]  # more bytes buy nothing
-        ax.step(xs, ys, where="post", color=theme.plain, label="best possible (closed form)")
-        ax.axvline(budget, color=theme.muted, lw=0.9, ls=(0, (4, 3)), zorder=1.5)
-        for marked, marker, size, label, colour in (
-            (form.trials, "_", 7, "plans tried", theme.searched),
-            (uniform, "s", 6, "best uniform plan", theme.uniform),
-            ([form.searched], "D", 6, "searched plan", theme.searched),
-        ):
-            if marked:
-                edge = colour if marker == "_" else theme.paper
-                places = [spot.bytes for spot in marked], [spot.rate for spot in marked]
-                ax.plot(*places, marker, ms=size, color=colour, mec=edge, label=label)
-        left = budget > math.sqrt(math.prod(ax.get_xlim()))
-        ax.annotate(
-            f"budget {budget:,} bytes",
-            (budget, 0.03),
-            xycoords=("data", "axes fraction"),
-            xytext=(-5 if left else 5, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-        )
-        what = "bytes of the file" if form.accounting == "file" else "bytes of banks and indices (paper)"
-        ax.set(xlabel=what, ylabel="geometric mean rate\n(index bits per weight)")
-        legend_above(fig, ax, 2)
+        xs, ys = [*xs, whole.get_xlim()[1]], [*ys, ys[-1]]  # more bytes buy nothing
+        what = "of the file" if form.accounting == "file" else "of banks and indices (paper)"
+        for ax, title in ((whole, "the whole staircase"), (zoom, "at the budget")):
+            ax.step(xs, ys, where="post", color=theme.plain, label="best possible (closed form)")
+            ax.axvline(budget, color=theme.ink, lw=0.9, ls=(0, (4, 3)), zorder=1.5, label=f"budget {budget:,} bytes")
+            _spots(ax, uniform, "s", "best uniform plan", mfc=theme.uniform, mec=theme.paper)
+            _spots(ax, [form.searched], "D", "searched plan", mfc=theme.searched, mec=theme.paper)
+            ax.set(xlabel=f"bytes {what}", ylabel="geometric mean rate\n(index bits per weight)")
+            ax.set_title(title, loc="left")
+        _spots(zoom, form.trials, "o", "plans tried", ms=3.6, mfc="none", mec=theme.searched)
+        legend_above(fig, zoom, 2)
         return fig
 
     return plot
+
+
+def _spots(ax: Axes, spots: Sequence[Spot], marker: str, label: str, **look: object) -> None:
+    if spots:
+        places = [spot.bytes for spot in spots], [spot.rate for spot in spots]
+        ax.plot(*places, marker, label=label, **{"ms": 6.5, **look})
 
 
 def _layer_axis(ax: Axes, names: Sequence[str]) -> None:

@@ -15,7 +15,10 @@ _SPACE = ("first", "hidden", "last")
 
 
 def command(run: Run) -> list[str] | None:
-    """The words of the command that repeats a search, an option and its value together; None for another run, or where a setting has no option of its own."""
+    """The words of the command that repeats a search, an option and its value together.
+
+    None for another run, and where a setting has no option of its own.
+    """
     settings = run.settings
     if "space" not in settings:
         return None

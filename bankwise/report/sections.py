@@ -34,7 +34,7 @@ def staircase(run: Run, form: ClosedForm, folder: Path) -> str:
         FILE if form.accounting == "file" else PAPER,
         "), found by the exact solver: a closed form that needs no data and no training. ",
         f"{reached}. A plan may lie below the curve and still be the more accurate one: the search looks at data, the "
-        "curve does not. Both axes are logarithmic.",
+        "curve does not. Logarithmic axes, but for the bytes of the lower plot.",
         "" if run.settings["max_ops"] is None else " The limit on operations is left out of the curve.",
     )
     return section("The staircase: what bytes can buy", figure)
@@ -79,8 +79,8 @@ def choices(run: Run, folder: Path) -> str:
         "Bytes of a layer in the file (",
         FILE,
         ": bank, indices or weights, scales, bias, its code in the header) over its weights; logarithmic. A uniform "
-        "plan has one setting for all layers, cut to what each can take; its bits differ because a bank weighs more in a "
-        "small layer.",
+        "plan has one setting for all layers, cut to what each can take; its bits differ because a bank weighs more in "
+        "a small layer.",
     )
     note = paragraph("k: bank size, s: sub-channel dimension, then the kernel split.", kind="note")
     groups = [("", 3), *((name, 3) for name, _ in plans)]
@@ -133,10 +133,10 @@ def next_kib(run: Run, form: ClosedForm, folder: Path) -> str:
         "The shadow price of a KiB",
         plots.next_kib(form),
         folder,
-        f"How much the geometric mean rate of the best plan (closed form, exact solver) grows from "
-        f"{run.budget_bytes:,} to {run.budget_bytes + KIB:,} bytes: {words.gain(form.gain)} where all layers may change; the other bars are "
-        "for one layer alone, the others staying as they are. No network was trained for this figure: the rate stands "
-        "for accuracy, it is not one.",
+        "How much the geometric mean rate of the best plan (closed form, exact solver) grows from "
+        f"{run.budget_bytes:,} to {run.budget_bytes + KIB:,} bytes: {words.gain(form.gain)} where all layers change; "
+        "the other bars are for one layer alone, the others staying as they are. No network was trained for this "
+        "figure: the rate stands for accuracy, it is not one.",
     )
     return section(title, figure, details("The closed form's choices at both budgets", table(columns, rows)))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
@@ -78,10 +79,10 @@ def figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-def legend_above(fig: Figure, ax: Axes, columns: int) -> None:
-    """One legend for the figure, above the plot, where it hides nothing."""
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=columns, handletextpad=0.5,
-               columnspacing=1.4)  # fmt: skip
+def legend_above(fig: Figure, ax: Axes, columns: int, handles: Sequence[Artist] = ()) -> None:
+    """One legend for the figure, above the plot, where it hides nothing; of `handles`, or all that is in `ax`."""
+    shown = handles or ax.get_legend_handles_labels()[0]
+    fig.legend(handles=shown, loc="outside upper center", ncols=columns, handletextpad=0.5, columnspacing=1.4)
 
 
 def size_text(size: float) -> str:

@@ -31,7 +31,8 @@ figcaption, .note { color: var(--muted); font-size: .87rem; line-height: 1.45; m
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .87rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { vertical-align: bottom; color: var(--muted); font-weight: 600; border-bottom: 1.5px solid var(--muted); }
+th { white-space: normal; vertical-align: bottom; color: var(--muted); font-weight: 600;
+  border-bottom: 1.5px solid var(--muted); }
 td.text, th.text { text-align: left; }
 tr > :first-child { padding-left: 0; }
 tr.strong td { font-weight: 650; }
@@ -54,7 +55,7 @@ summary { cursor: pointer; color: var(--accent); }
   .cards { grid-template-columns: 1fr 1fr; gap: .5rem; }
   table { font-size: .78rem; }
   th, td { padding: .32rem .3rem; }
-  th, td.text { white-space: normal; }
+  td.text:first-child { white-space: normal; }
 }
 @media print {
   @page { margin: 16mm 14mm; }

@@ -9,6 +9,7 @@ import typer
 
 import bankwise
 from bankwise.command_line import app
+from bankwise.searching import SearchSettings
 
 COMMANDS = ("plan", "search", "train", "export", "evaluate", "report")
 
@@ -34,6 +35,17 @@ def test_every_option_of_a_command_is_documented(name: str, cli):
     assert command.help
     assert [parameter.name for parameter in command.params if not parameter.help] == []
     assert cli.call(name, "--help").code == 0
+
+
+def test_the_defaults_are_those_of_a_search_from_python():
+    settings, parameters = SearchSettings(), {
+        parameter.name: parameter for parameter in typer.main.get_command(app).commands["search"].params
+    }  # fmt: skip
+    for name in ("strategy", "engine", "trials", "uniform_trials", "finalists", "seeds", "seed", "trial_epochs"):
+        assert parameters[name].default == getattr(settings, name), name
+    recipe = settings.recipe.to_dict()
+    for name in recipe.keys() & parameters.keys() - {"seed", "threads", "augment"}:
+        assert parameters[name].default is None and parameters[name].help.endswith(f"Default: {recipe[name]}."), name
 
 
 def test_without_a_command_the_help_is_shown(cli):

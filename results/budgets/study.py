@@ -1,0 +1,162 @@
+"""Accuracy at 2, 4, 8 and 16 KiB: the searched plan, the best uniform plan, and the same network made narrower.
+
+    python results/budgets/study.py --data-root DATA        (about an hour on 2 cores)
+
+Network `small`, 12,000 CIFAR-10 training images of which 1/6 validate. All three are trained alike: the float network
+first, then its compressed child from those weights, 3 seeds, accuracy of the file read back. `narrowed` is what a user
+would do instead: the widest version of the network whose 1-bit weights (BWN) fit the bytes, with the first and last
+layer at 1, 4 or 8 bits, whichever short trial is best on the validation split. The test set is read at the end only.
+Writes results.json, table.md, accuracy.png and the plans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bankwise import search
+from bankwise.searching import SearchSettings
+from results.jobs import run_jobs
+from search_space.budget import Budget
+from search_space.errors import InfeasibleBudget
+from search_space.modelfile import read
+from search_space.price import price
+from search_space.space import SearchSpace, SpaceSettings
+from strategies import BudgetedSpace
+from trainers.data import load_data
+from trainers.evaluate import accuracy
+from trainers.loop import train
+from trainers.recipe import Recipe
+from trainers.task import make_task
+from trainers.trial import run_trial
+
+HERE = Path(__file__).resolve().parent
+BUDGETS = (2, 4, 8, 16)  # KiB
+IMAGES = 12_000
+NETWORK = "small"
+SETTINGS = SearchSettings(
+    strategy="evolution", trials=14, uniform_trials=5, finalists=2, seeds=3, trial_epochs=2, recipe=Recipe(epochs=5)
+)
+ENDS = ("binary", "int4", "int8")  # of the narrowed network's first and last layer
+
+
+def searched(root: str, cache: str, kib: int) -> dict:
+    out = Path(cache) / f"search-{kib}KiB"
+    return search(NETWORK, "cifar10", f"{kib}KiB", out, SETTINGS, data_root=root, limit=IMAGES)
+
+
+def widest(data, budget: int, kind: str) -> tuple[str, BudgetedSpace]:
+    """The widest reference NETWORK@WIDTH whose 1-bit plan with such ends fits, and its space of that one plan."""
+    settings = SpaceSettings(hidden=("binary",), first=(kind,), last=(kind,))
+    for hundredths in range(100, 0, -1):
+        reference = NETWORK if hundredths == 100 else f"{NETWORK}@{hundredths / 100}"
+        shape = make_task(reference, data, SETTINGS.recipe).shape
+        try:
+            return reference, BudgetedSpace(SearchSpace(shape, settings), Budget(budget))
+        except InfeasibleBudget:
+            continue
+    raise SystemExit(f"no width of {NETWORK} fits {budget} bytes")
+
+
+def narrowed(root: str, cache: str, kib: int) -> dict:
+    data = load_data("cifar10", root=Path(root), limit=IMAGES)
+    tried = []
+    for kind in ENDS:
+        reference, space = widest(data, kib * 1024, kind)
+        task = make_task(reference, data, SETTINGS.recipe)
+        teacher = make_task(reference, data, SETTINGS.recipe).network
+        train(teacher, data, SETTINGS.recipe)
+        task = dataclasses.replace(task, teacher=teacher.eval().requires_grad_(False))
+        plan = space.plan([0] * len(space.sizes))
+        short = dataclasses.replace(SETTINGS.recipe, epochs=SETTINGS.trial_epochs)
+        tried.append((run_trial(task, plan, short).accuracy, kind, task, plan))
+    _, kind, task, plan = max(tried, key=lambda entry: entry[0])
+    folder = Path(cache) / f"narrowed-{kib}KiB"
+    results, tests = [], []
+    for seed in range(1, 1 + SETTINGS.seeds):
+        file = folder / f"seed{seed}.bankwise"
+        results.append(run_trial(task, plan, dataclasses.replace(SETTINGS.recipe, seed=seed), file=file).accuracy)
+        tests.append(accuracy(read(file).network(), *data.test()))
+    cost = price(task.shape, plan)
+    return {
+        "network": plan.network, "ends": kind, "bytes": cost.file_bytes, "paper_bits": cost.paper_bits,
+        "plan": plan.to_dict(), "accuracy": statistics.fmean(results), "accuracies": results,
+        "test_accuracy": statistics.fmean(tests), "test_accuracies": tests,
+    }  # fmt: skip
+
+
+def rows(results: dict[str, dict]) -> list[tuple[int, str, int, int, list[float], list[float]]]:
+    """(KiB, method, file bytes, paper bits, validation accuracies, test accuracies)."""
+    table = []
+    for kib in BUDGETS:
+        found, narrow = results[f"search-{kib}KiB"], results[f"narrowed-{kib}KiB"]
+        uniform = found["baseline_uniform"]
+        table += [
+            (kib, "searched", found["file_bytes"], found["paper_bits"], found["accuracies"], found["test_accuracies"]),
+            (kib, "uniform", *(uniform[key] for key in ("bytes", "paper_bits", "accuracies", "test_accuracies"))),
+            (kib, "narrowed", *(narrow[key] for key in ("bytes", "paper_bits", "accuracies", "test_accuracies"))),
+        ]
+    return table
+
+
+def draw(table: list, floating: dict) -> Figure:
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for method, mark in (("searched", "o-"), ("uniform", "s--"), ("narrowed", "^:")):
+        mine = [row for row in table if row[1] == method]
+        axes.errorbar(
+            [row[2] / 1024 for row in mine],
+            [100 * statistics.fmean(row[5]) for row in mine],
+            [100 * statistics.stdev(row[5]) for row in mine],
+            fmt=mark, capsize=3, label=method,
+        )  # fmt: skip
+    label = f"float32, {floating['bytes'] / 1024:.0f} KiB"
+    axes.axhline(100 * floating["test_accuracy"], color="0.5", lw=1, label=label)
+    axes.set(xscale="log", xlabel="file size (KiB)", ylabel="test accuracy of the file (%)")
+    axes.set_xticks(BUDGETS, BUDGETS)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--cache", default="runs/budgets")
+    options = parser.parse_args()
+    common = (options.data_root, options.cache)
+    jobs = [(f"search-{kib}KiB", (*common, kib)) for kib in BUDGETS]
+    results = run_jobs(searched, jobs, Path(options.cache))
+    results |= run_jobs(narrowed, [(f"narrowed-{kib}KiB", (*common, kib)) for kib in BUDGETS], Path(options.cache))
+    floating = results["search-2KiB"]["uncompressed"]
+    table = rows(results)
+    lines = ["| budget | method | file bytes | paper bits | validation % | test % |", "|---|---|---|---|---|---|"]
+    for kib, method, size, bits, validation, test in table:
+        figures = [f"{100 * statistics.fmean(v):.1f} ± {100 * statistics.stdev(v):.1f}" for v in (validation, test)]
+        lines.append(f"| {kib} KiB | {method} | {size:,} | {bits:,} | {figures[0]} | {figures[1]} |")
+    lines.append(
+        f"| | float32 | {floating['bytes']:,} | | {100 * floating['accuracy']:.1f} ± "
+        f"{100 * floating['accuracy_spread']:.1f} | {100 * floating['test_accuracy']:.1f} ± "
+        f"{100 * floating['test_accuracy_spread']:.1f} |"
+    )
+    (HERE / "table.md").write_text("\n".join(lines) + "\n")
+    (HERE / "results.json").write_text(json.dumps(results, indent=1))
+    draw(table, floating).savefig(HERE / "accuracy.png", dpi=160)
+    for kib in BUDGETS:
+        for name in ("plan", "uniform"):
+            shutil.copy(Path(options.cache) / f"search-{kib}KiB" / f"{name}.yaml", HERE / f"{name}-{kib}KiB.yaml")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
