@@ -17,7 +17,7 @@ from strategies.encodings import ImportanceEncoding
 from strategies.frontier import frontier
 from strategies.scores import log_capture
 
-FOUNDERS = 8
+FOUNDERS = 6
 POPULATION = 16
 CONTENDERS = 4
 STAY = 0.5  # score a layer gains by keeping its choice, in units of log capture

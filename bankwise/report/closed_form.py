@@ -7,12 +7,12 @@ exp(score / L), the geometric mean of the rates.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from bankwise.report.gather import Run
+from bankwise.report.gather import Run, checked
 from search_space.basis import Choice
 from search_space.budget import Budget
 from search_space.plan import Plan
@@ -60,13 +60,13 @@ class ClosedForm:
 
 def space_of(run: Run) -> BudgetedSpace:
     """The budgeted space of a search, from its settings."""
-    settings = run.settings
-    names = {field.name for field in fields(SpaceSettings)}
-    values = {key: _tupled(value) for key, value in settings["space"].items() if key in names}
+    return checked(run.path / "settings.json", lambda: _space(run, run.settings))
+
+
+def _space(run: Run, settings: Mapping) -> BudgetedSpace:
+    space = SpaceSettings(**{key: _tupled(value) for key, value in settings["space"].items()})
     budget = Budget(run.budget_bytes, run.accounting)
-    return BudgetedSpace(
-        SearchSpace(run.shape, SpaceSettings(**values)), budget, settings["max_ram"], settings["max_ops"]
-    )
+    return BudgetedSpace(SearchSpace(run.shape, space), budget, settings["max_ram"], settings["max_ops"])
 
 
 def _tupled(value: object) -> object:

@@ -60,13 +60,13 @@ def _table(runs: Sequence[Run]) -> str:
     columns = ["network:", "budget, bytes", "bytes (file)", "validation accuracy", "test accuracy",
                "over uniform, points", "times smaller", "bits (paper)"]  # fmt: skip
     rows = [_row(name, run, measured) for run in runs for name, measured in _measured(run)]
-    rows.append(_row("uncompressed (float32)", runs[0], runs[0].uncompressed))
+    uncompressed = dict.fromkeys(run.uncompressed for run in runs)
+    rows += [_row("uncompressed (float32)", runs[0], measured) for measured in uncompressed]
     note = paragraph(
-        "Mean ± sample standard deviation over the seeds. Over uniform: difference of the mean validation accuracies. "
-        "The uncompressed network is that of the first run.",
+        "Mean ± sample standard deviation over the seeds. Over uniform: difference of the mean validation accuracies.",
         kind="note",
     )
-    return table(columns, rows, total=1) + note
+    return table(columns, rows, total=len(uncompressed)) + note
 
 
 def _row(name: str, run: Run, measured: Measured) -> list[str]:
@@ -75,7 +75,7 @@ def _row(name: str, run: Run, measured: Measured) -> list[str]:
         ahead = f"{100 * (measured.validation.mean - run.uniform.validation.mean):+.2f}"
     return [
         name,
-        "–" if run.budget_bytes is None or measured is run.uncompressed else f"{run.budget_bytes:,}",
+        "–" if run.budget_bytes is None or measured.paper_bits is None else f"{run.budget_bytes:,}",
         f"{measured.bytes:,}",
         words.percent(measured.validation),
         words.percent(measured.test),
@@ -102,7 +102,7 @@ def accuracy(runs: Sequence[Run], split: str) -> Plot:
         for name, measured in _measured(run):
             series.setdefault(name, []).append((measured.bytes, getattr(measured, split)))
     uniform = series.pop("best uniform", [])
-    whole = [sample for run in runs for sample in [getattr(run.uncompressed, split)] if sample is not None]
+    whole = [getattr(measured, split) for measured in dict.fromkeys(run.uncompressed for run in runs)]
 
     def plot(theme: Theme) -> Figure:
         fig = figure(3.6)
@@ -114,8 +114,7 @@ def accuracy(runs: Sequence[Run], split: str) -> Plot:
         ]
         if uniform:
             shown.append(_line(ax, uniform, "best uniform", theme.uniform, "s", theme))
-        if whole:
-            shown.append(_band(ax, whole, theme))
+        shown += [_band(ax, sample, theme) for sample in whole if sample is not None][:1]
         sizes = [size for points in (*series.values(), uniform) for size, _ in points]
         byte_axis(ax, min(sizes), max(sizes))
         ax.set(xlabel="bytes of the file", ylabel=f"{split} accuracy (%)")
@@ -132,13 +131,11 @@ def _line(ax: Axes, points: Sequence[tuple[int, Sample]], label: str, colour: st
     for size, sample in points:
         values = [100 * value for value in sample.values]
         ax.plot([size] * len(values), values, ".", ms=4, color=colour, alpha=0.5, mew=0)
-    look = {"color": colour, "mec": theme.paper, "capsize": 3, "elinewidth": 1.2}
+    look = {"color": colour, "mec": theme.paper, "ms": 6.5, "capsize": 3, "elinewidth": 1.2}
     return ax.errorbar(sizes, means, spreads, fmt=f"{marker}-", label=label, **look)
 
 
-def _band(ax: Axes, samples: Sequence[Sample], theme: Theme) -> Artist:
-    """Mean of the runs' means; the band is their largest spread."""
-    mean = 100 * sum(sample.mean for sample in samples) / len(samples)
-    spread = 100 * max(sample.spread for sample in samples)
+def _band(ax: Axes, sample: Sample, theme: Theme) -> Artist:
+    mean, spread = 100 * sample.mean, 100 * sample.spread
     ax.axhspan(mean - spread, mean + spread, color=theme.plain, alpha=0.2, lw=0)
     return ax.axhline(mean, color=theme.plain, ls="--", lw=1.3, label="uncompressed (float32)")

@@ -98,9 +98,9 @@ def read_run(path: str | Path) -> Run:
     with torch.device("meta"):  # shapes alone are asked for
         network = build(plan.network, classes=plan.classes, in_channels=plan.input_shape[0])
     shape = trace(network, plan.network, plan.input_shape, plan.classes, plan.keep)
-    baseline = _checked(folder.summary, lambda: summary["baseline_uniform"])
+    baseline = checked(folder.summary, lambda: summary["baseline_uniform"])
     uniform_plan = Plan.read(folder.uniform_plan) if baseline is not None else None
-    return _checked(
+    return checked(
         folder.summary,
         lambda: Run(
             path=folder.path,
@@ -128,7 +128,7 @@ def read_run(path: str | Path) -> Run:
     )
 
 
-def _checked(path: Path, read: Callable[[], T]) -> T:
+def checked(path: Path, read: Callable[[], T]) -> T:
     """What `read` gives; a file that lacks something or holds something else is one clear line."""
     try:
         return read()
@@ -157,7 +157,7 @@ def _trials(folder: RunFolder, phase: str, settings: Mapping) -> tuple[Trial, ..
     journal = folder.path / f"{phase}.json"
     if not journal.exists():
         return ()
-    return _checked(journal, lambda: _read_trials(folder, phase, folder.read(journal)["trials"], settings))
+    return checked(journal, lambda: _read_trials(folder, phase, folder.read(journal)["trials"], settings))
 
 
 def _read_trials(folder: RunFolder, phase: str, records: list, settings: Mapping) -> tuple[Trial, ...]:
@@ -167,7 +167,7 @@ def _read_trials(folder: RunFolder, phase: str, records: list, settings: Mapping
         path = folder.checkpoints / f"{phase}-finalist-{rank}.json"
         if path.exists():
             finalist = folder.read(path)
-            full[i] = _checked(path, lambda finalist=finalist: float(finalist["accuracy"]))
+            full[i] = checked(path, lambda finalist=finalist: float(finalist["accuracy"]))
     return tuple(
         Trial(
             Plan.from_dict(record["plan"]),

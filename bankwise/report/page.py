@@ -60,8 +60,10 @@ def _sizes(run: Run) -> str:
 
 def _cards(run: Run) -> str:
     budget = ""
-    if run.budget_bytes is not None and run.accounting == "file":
-        budget = f"; {run.budget_bytes - run.searched.bytes:,} of the budget's {run.budget_bytes:,} left"
+    if run.budget_bytes is not None:
+        taken = run.searched.bytes if run.accounting == "file" else -(-run.searched.paper_bits // 8)
+        counted = "" if run.accounting == "file" else f", {taken:,} in paper accounting"
+        budget = f"{counted}; {run.budget_bytes - taken:,} of the budget's {run.budget_bytes:,} left"
     items = [
         (f"{run.searched.bytes:,} bytes", f"the exported file{budget}"),
         (words.times_smaller(run, run.searched), "smaller than the uncompressed float32 network"),

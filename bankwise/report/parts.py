@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from search_space.price import LayerPrice, Price
 
 SHOWN = {"scale": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
@@ -28,10 +30,15 @@ def rows(price: Price) -> list[tuple[str, Parts]]:
 
 
 def totals(price: Price) -> Parts:
-    """Bytes of each part over the whole file, in the usual order."""
+    """Bytes of each part over the whole file."""
     found: Parts = {}
     for _, parts in rows(price):
         for name, size in parts.items():
             found[name] = found.get(name, 0) + size
-    known = [name for name in ORDER if name in found]
-    return {name: found[name] for name in known + [name for name in found if name not in known]}
+    return found
+
+
+def part_names(prices: Sequence[Price]) -> list[str]:
+    """The parts of all the files, in the usual order; parts of families without a place in it come last."""
+    found = dict.fromkeys(name for price in prices for name in totals(price))
+    return [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bankwise.report import words
 from bankwise.report.closed_form import ClosedForm, Spot
 from bankwise.report.gather import Run, Trial
-from bankwise.report.parts import rows, totals
+from bankwise.report.parts import Parts, part_names, rows
 from bankwise.report.style import Plot, Theme, byte_axis, figure, legend_above, positive_axis
 
 
@@ -73,21 +73,16 @@ def bytes_by_part(run: Run) -> Plot:
     """Stacked bars of every layer and of what no choice changes, searched beside uniform."""
     panels = [(words.plan_name(run).lower(), run.price)]
     panels += [("best uniform plan", run.uniform_price)] if run.uniform_price is not None else []
-    names = list(dict.fromkeys(name for _, price in panels for name in totals(price)))
+    names = part_names([price for _, price in panels])
     most = max(sum(parts.values()) for _, price in panels for _, parts in rows(price))
 
     def plot(theme: Theme) -> Figure:
         lines = rows(run.price)
         fig = figure(1.6 + 0.22 * len(lines))
-        others = [name for name in names if name not in theme.parts]
-        colours = theme.parts | dict(zip(others, cycle(theme.further), strict=False))
+        further = cycle(theme.further)
+        colours = {name: theme.parts[name] if name in theme.parts else next(further) for name in names}
         for ax, (title, price) in zip(fig.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
-            for y, (_, parts) in enumerate(rows(price)):
-                sizes = [parts.get(name, 0) for name in names]
-                ends = list(accumulate(sizes))
-                starts = [0, *ends[:-1]]
-                ax.barh([y] * len(names), sizes, left=starts, height=0.72, color=[colours[name] for name in names])
-                _at_bar(ax, ends[-1], y, f"{ends[-1]:,}")
+            _stacks(ax, [parts for _, parts in rows(price)], colours)
             _layer_axis(ax, [name for name, _ in lines])
             ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -98,6 +93,19 @@ def bytes_by_part(run: Run) -> Plot:
         return fig
 
     return plot
+
+
+def _stacks(ax: Axes, bars: Sequence[Parts], colours: dict[str, str]) -> None:
+    """A bar a row, of its parts in the order of the colours, and the sum behind it."""
+    ends = [0] * len(bars)
+    for name, colour in colours.items():
+        held = [y for y, parts in enumerate(bars) if parts.get(name)]
+        sizes = [bars[y][name] for y in held]
+        ax.barh(held, sizes, left=[ends[y] for y in held], height=0.72, color=colour)
+        for y, size in zip(held, sizes, strict=True):
+            ends[y] += size
+    for y, end in enumerate(ends):
+        _at_bar(ax, end, y, f"{end:,}")
 
 
 def bits_per_weight(run: Run) -> Plot:

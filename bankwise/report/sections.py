@@ -9,9 +9,14 @@ from bankwise.report import plots, words
 from bankwise.report.closed_form import KIB, ClosedForm
 from bankwise.report.elements import FILE, PAPER, details, paragraph, picture, section, table
 from bankwise.report.gather import Run
-from bankwise.report.parts import totals
+from bankwise.report.parts import part_names, totals
 from search_space.basis import Choice
 from search_space.price import LayerPrice, Price, Totals
+
+UNIFORM = (
+    "A uniform plan has one setting for all layers, cut to what each can take; its bits differ because a bank weighs "
+    "more in a small layer."
+)
 
 
 def _plans(run: Run) -> list[tuple[str, Price]]:
@@ -41,8 +46,8 @@ def staircase(run: Run, form: ClosedForm, folder: Path) -> str:
 
 
 def bytes_by_part(run: Run, folder: Path) -> str:
+    parts = part_names([price for _, price in _plans(run)])
     plans = [(f"{name.lower()}, bytes", totals(price), price.file_bytes) for name, price in _plans(run)]
-    parts = dict.fromkeys(part for _, found, _ in plans for part in found)
     rows = [[part, *_shares([(found.get(part, 0), size) for _, found, size in plans])] for part in parts]
     rows.append(["all", *_shares([(size, size) for _, _, size in plans])])
     figure = picture(
@@ -78,9 +83,8 @@ def choices(run: Run, folder: Path) -> str:
         folder,
         "Bytes of a layer in the file (",
         FILE,
-        ": bank, indices or weights, scales, bias, its code in the header) over its weights; logarithmic. A uniform "
-        "plan has one setting for all layers, cut to what each can take; its bits differ because a bank weighs more in "
-        "a small layer.",
+        ": bank, indices or weights, scales, bias, its code in the header) over its weights; logarithmic. ",
+        "" if run.uniform is None else UNIFORM,
     )
     note = paragraph("k: bank size, s: sub-channel dimension, then the kernel split.", kind="note")
     groups = [("", 3), *((name, 3) for name, _ in plans)]

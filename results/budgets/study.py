@@ -44,7 +44,7 @@ BUDGETS = (2, 4, 8, 16)  # KiB
 IMAGES = 12_000
 NETWORK = "small"
 SETTINGS = SearchSettings(
-    strategy="evolution", trials=14, uniform_trials=5, finalists=2, seeds=3, trial_epochs=2, recipe=Recipe(epochs=5)
+    strategy="evolution", trials=10, uniform_trials=4, finalists=2, seeds=3, trial_epochs=2, recipe=Recipe(epochs=5)
 )
 ENDS = ("binary", "int4", "int8")  # of the narrowed network's first and last layer
 

@@ -3,7 +3,8 @@
     python results/scores/study.py --data-root DATA        (about 25 minutes on 2 cores)
 
 Network `small`, 12,000 CIFAR-10 training images of which 1/6 validate, file budget 4 KiB. Every plan is drawn uniformly
-from all feasible ones of 16 efficient choices a layer and trained alone, in full, from the trained float network. Writes table.md, scores.png and plans.json.
+from all feasible ones of 16 efficient choices a layer, and trained alone, in full, from the trained float network.
+Writes table.md, scores.png and plans.json.
 """
 
 from __future__ import annotations
