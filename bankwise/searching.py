@@ -61,7 +61,7 @@ class SearchSettings:
     def work(self) -> dict[str, int]:
         """Epochs that each phase is planned to train."""
         full, finalists = self.recipe.epochs, self.finalists * self.recipe.epochs
-        work = {"uncompressed": self.seeds * full, "prepare": 0}
+        work = {"uncompressed": self.seeds * full, "prepare": full if STRATEGIES[self.strategy].trains_supernet else 0}
         work |= {"search": self.trials * self.trial_epochs, "search finalists": finalists}
         if self.strategy != "uniform":
             work |= {"uniform": self.uniform_trials * self.trial_epochs, "uniform finalists": finalists}
@@ -170,7 +170,8 @@ class _Search(Phases):
         if not journal.exists():
             if phase == "search":
                 self.watch("prepare", 0, f"strategy {name}")
-            strategy.prepare(dataclasses.replace(self.task, recipe=self.seeded(0)), self.folder.checkpoints)
+            task = dataclasses.replace(self.task, recipe=self.seeded(0))
+            strategy.prepare(task, self.folder.checkpoints, self.epochs("prepare", 0, task.recipe.epochs))
         records = ENGINES[self.settings.engine](
             strategy, lambda number, plan: self._trial(phase, number, plan), trials, journal
         )

@@ -7,7 +7,7 @@ over the budget or the same plan twice, and is wholly described by `state_dict()
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ import numpy as np
 from search_space.errors import BankwiseError
 from search_space.plan import Plan
 from strategies.budgeted import BudgetedSpace
+from trainers.loop import EpochReport
 from trainers.task import Task
 
 _FRESH_TRIES = 32
@@ -28,6 +29,7 @@ class Strategy(ABC):
     """
 
     name: ClassVar[str]
+    trains_supernet: ClassVar[bool] = False
 
     def __init__(self, space: BudgetedSpace, seed: int = 0):
         self.space, self.seed = space, seed
@@ -35,8 +37,13 @@ class Strategy(ABC):
         self.asked: list[tuple[int, ...]] = []
         self.told: list[tuple[tuple[int, ...], float]] = []
 
-    def prepare(self, task: Task, folder: Path | None = None) -> None:  # noqa: B027 - most look at no data
-        """Look at the data before the first `ask`, where the strategy does; checkpoints go to `folder`."""
+    def prepare(  # noqa: B027 - most look at no data
+        self, task: Task, folder: Path | None = None, report: Callable[[EpochReport], None] | None = None
+    ) -> None:
+        """Look at the data before the first `ask`, where the strategy does; checkpoints go to `folder`.
+
+        A strategy that trains a supernet for it (`trains_supernet`) by the task's recipe reports every epoch.
+        """
 
     @abstractmethod
     def _propose(self) -> np.ndarray | None:

@@ -27,15 +27,17 @@ _LEAST_PROBABILITY = 1e-6
 
 class Gradient(Strategy):
     name = "gradient"
+    trains_supernet = True
 
     def __init__(self, space: BudgetedSpace, seed: int = 0):
         super().__init__(space, seed)
         self.snapshots: list[Scores] = []
 
-    def prepare(self, task: Task, folder: Path | None = None) -> None:
+    def prepare(self, task: Task, folder: Path | None = None, report=None) -> None:
         """Train the supernet; its checkpoint lies in `folder`."""
         supernet, kept = make_supernet(self.space, task, self.seed, CHOICES)
-        probabilities = train_supernet(supernet, task, task.recipe, None if folder is None else folder / "supernet.pt")
+        checkpoint = None if folder is None else folder / "supernet.pt"
+        probabilities = train_supernet(supernet, task, task.recipe, checkpoint, report)
         logs = np.log(np.maximum(probabilities, _LEAST_PROBABILITY))
         late = logs[len(logs) // 2 :]
         for table in (late.mean(0), *late[::-1]):

@@ -32,7 +32,7 @@ class Sensitivity(Strategy):
     name = "sensitivity"
     scores: Scores | None = None
 
-    def prepare(self, task: Task, folder: Path | None = None) -> None:
+    def prepare(self, task: Task, folder: Path | None = None, report=None) -> None:
         self.scores = measured_capture(self.space, task)
 
     def _propose(self) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from bankwise.report import words
 from bankwise.report.closed_form import ClosedForm, Spot
 from bankwise.report.gather import Run, Trial
 from bankwise.report.parts import Parts, part_names, rows
-from bankwise.report.style import Plot, Theme, byte_axis, figure, legend_above, positive_axis
+from bankwise.report.style import Plot, Theme, byte_axis, figure, legend_above, positive_axis, rows_height
 
 
 def staircase(form: ClosedForm, budget: int) -> Plot:
@@ -78,7 +78,7 @@ def bytes_by_part(run: Run) -> Plot:
 
     def plot(theme: Theme) -> Figure:
         lines = rows(run.price)
-        fig = figure(1.6 + 0.22 * len(lines))
+        fig = figure(1.6 + rows_height(len(lines)))
         further = cycle(theme.further)
         colours = {name: theme.parts[name] if name in theme.parts else next(further) for name in names}
         for ax, (title, price) in zip(fig.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
@@ -115,7 +115,7 @@ def bits_per_weight(run: Run) -> Plot:
     uniform = [8 * layer.file_bytes / layer.weights for layer in run.uniform_price.layers] if run.uniform_price else []
 
     def plot(theme: Theme) -> Figure:
-        fig = figure(1.2 + 0.22 * len(searched))
+        fig = figure(1.2 + rows_height(len(searched)))
         ax = fig.subplots()
         positive_axis(ax, "x", searched + uniform)
         if uniform:
@@ -168,14 +168,15 @@ def _trials(ax: Axes, trials: Sequence[Trial], label: str, marker: str, colour: 
 
 
 def next_kib(form: ClosedForm) -> Plot:
-    """Relative gain of the mean rate by one more KiB: spent in one layer alone, or shared by all."""
-    names = ["all layers together", *(layer.name for layer in form.layers)]
-    gains = [form.gain, *(layer.gain for layer in form.layers)]
+    """Relative gain of the mean rate by one more KiB: shared by all, or spent in one layer alone where that gains."""
+    alone = [layer for layer in form.layers if layer.gain > 0]
+    names = ["all layers together", *(layer.name for layer in alone)]
+    gains = [form.gain, *(layer.gain for layer in alone)]
 
     def plot(theme: Theme) -> Figure:
-        fig = figure(0.9 + 0.22 * len(names))
+        fig = figure(0.9 + rows_height(len(names)))
         ax = fig.subplots()
-        colours = [theme.searched] + [theme.plain] * len(form.layers)
+        colours = [theme.searched] + [theme.plain] * len(alone)
         ax.barh(range(len(names)), [100 * gain for gain in gains], height=0.72, color=colours)
         for y, gain in enumerate(gains):
             _at_bar(ax, 100 * gain, y, words.gain(gain))

@@ -130,6 +130,7 @@ def next_kib(run: Run, form: ClosedForm, folder: Path) -> str:
             _change(layer.now, layer.shared),
         ]
         for layer in form.layers
+        if (layer.alone, layer.shared) != (layer.now, layer.now)
     ]
     columns = ["layer:", "at this budget:", "with the KiB to itself:", "mean rate", "with the KiB for all:"]
     figure = picture(
@@ -139,10 +140,10 @@ def next_kib(run: Run, form: ClosedForm, folder: Path) -> str:
         folder,
         "How much the geometric mean rate of the best plan (closed form, exact solver) grows from "
         f"{run.budget_bytes:,} to {run.budget_bytes + KIB:,} bytes: {words.gain(form.gain)} where all layers change; "
-        "the other bars are for one layer alone, the others staying as they are. No network was trained for this "
-        "figure: the rate stands for accuracy, it is not one.",
+        "the other bars are for one layer alone, the others staying as they are; a layer without a bar gains nothing. No "
+        "network was trained for this figure: the rate stands for accuracy, it is not one.",
     )
-    return section(title, figure, details("The closed form's choices at both budgets", table(columns, rows)))
+    return section(title, figure, details("Layers whose choice changes", table(columns, rows)))
 
 
 def _change(before: Choice, after: Choice) -> str:

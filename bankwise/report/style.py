@@ -79,6 +79,11 @@ def figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
+def rows_height(count: int) -> float:
+    """Inches for that many rows of layers; closer together where they are many."""
+    return count * (0.22 if count <= 24 else 0.165)
+
+
 def legend_above(fig: Figure, ax: Axes, columns: int, handles: Sequence[Artist] = ()) -> None:
     """One legend for the figure, above the plot, where it hides nothing; of `handles`, or all that is in `ax`."""
     shown = handles or ax.get_legend_handles_labels()[0]

@@ -61,7 +61,7 @@ summary { cursor: pointer; color: var(--accent); }
   @page { margin: 16mm 14mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   h2 { break-after: avoid; }
-  figure img { max-width: 12.5cm; }
+  figure img { width: auto; max-width: 12.5cm; max-height: 22cm; }
   .wide, pre { overflow: visible; }
   pre { white-space: pre-wrap; }
   table { font-size: 7.6pt; }

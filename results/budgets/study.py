@@ -1,12 +1,12 @@
-"""Accuracy at 2, 4, 8 and 16 KiB: the searched plan, the best uniform plan, and the same network made narrower.
+"""Accuracy at 2, 4, 8 and 16 KiB: searched plan, best uniform plan, closed form, narrowed network.
 
     python results/budgets/study.py --data-root DATA        (about an hour on 2 cores)
 
-Network `small`, 12,000 CIFAR-10 training images of which 1/6 validate. All three are trained alike: the float network
-first, then its compressed child from those weights, 3 seeds, accuracy of the file read back. `narrowed` is what a user
-would do instead: the widest version of the network whose 1-bit weights (BWN) fit the bytes, with the first and last
-layer at 1, 4 or 8 bits, whichever short trial is best on the validation split. The test set is read at the end only.
-Writes results.json, table.md, accuracy.png and the plans.
+Network `small`, 12,000 CIFAR-10 training images of which 1/6 validate. All are trained alike: the float network first,
+then its compressed child from those weights, 3 seeds, accuracy of the file read back. `log rate` is the closed form
+without data. `narrowed` is what a user would do instead: the widest version of the network whose 1-bit weights (BWN) fit
+the bytes, its first and last layer at 1, 4 or 8 bits, whichever short trial is best on the validation split. The test set
+is read at the end only. Writes results.json, table.md, accuracy.png and the plans.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from results.jobs import run_jobs
 from search_space.budget import Budget
 from search_space.errors import InfeasibleBudget
 from search_space.modelfile import read
+from search_space.plan import Plan
 from search_space.price import price
 from search_space.space import SearchSpace, SpaceSettings
-from strategies import BudgetedSpace
+from strategies import BudgetedSpace, make_strategy
 from trainers.data import load_data
 from trainers.evaluate import accuracy
 from trainers.loop import train
 from trainers.recipe import Recipe
-from trainers.task import make_task
+from trainers.task import Task, make_task
 from trainers.trial import run_trial
 
 HERE = Path(__file__).resolve().parent
@@ -80,17 +81,33 @@ def narrowed(root: str, cache: str, kib: int) -> dict:
         short = dataclasses.replace(SETTINGS.recipe, epochs=SETTINGS.trial_epochs)
         tried.append((run_trial(task, plan, short).accuracy, kind, task, plan))
     _, kind, task, plan = max(tried, key=lambda entry: entry[0])
-    folder = Path(cache) / f"narrowed-{kib}KiB"
-    results, tests = [], []
+    return over_seeds(task, plan, Path(cache) / f"narrowed-{kib}KiB") | {"network": plan.network, "ends": kind}
+
+
+def closed_form(root: str, cache: str, kib: int) -> dict:
+    """The plan of the summed log rate: no data looked at, no trial; trained as the others are."""
+    data = load_data("cifar10", root=Path(root), limit=IMAGES)
+    task = make_task(NETWORK, data, SETTINGS.recipe)
+    teacher = make_task(NETWORK, data, SETTINGS.recipe).network
+    train(teacher, data, SETTINGS.recipe, checkpoint=Path(cache) / f"search-{kib}KiB/checkpoints/uncompressed-0.pt")
+    task = dataclasses.replace(task, teacher=teacher.eval().requires_grad_(False))
+    plan = make_strategy("rate", BudgetedSpace(SearchSpace(task.shape), Budget(kib * 1024))).ask()
+    return over_seeds(task, plan, Path(cache) / f"rate-{kib}KiB")
+
+
+def over_seeds(task: Task, plan: Plan, folder: Path) -> dict:
+    """Train the plan over the final seeds and measure the files read back."""
+    validation, test = [], []
     for seed in range(1, 1 + SETTINGS.seeds):
         file = folder / f"seed{seed}.bankwise"
-        results.append(run_trial(task, plan, dataclasses.replace(SETTINGS.recipe, seed=seed), file=file).accuracy)
-        tests.append(accuracy(read(file).network(), *data.test()))
+        recipe = dataclasses.replace(SETTINGS.recipe, seed=seed)
+        validation.append(run_trial(task, plan, recipe, file=file).accuracy)
+        test.append(accuracy(read(file).network(), *task.data.test()))
     cost = price(task.shape, plan)
     return {
-        "network": plan.network, "ends": kind, "bytes": cost.file_bytes, "paper_bits": cost.paper_bits,
-        "plan": plan.to_dict(), "accuracy": statistics.fmean(results), "accuracies": results,
-        "test_accuracy": statistics.fmean(tests), "test_accuracies": tests,
+        "plan": plan.to_dict(), "bytes": cost.file_bytes, "paper_bits": cost.paper_bits,
+        "accuracy": statistics.fmean(validation), "accuracies": validation,
+        "test_accuracy": statistics.fmean(test), "test_accuracies": test,
     }  # fmt: skip
 
 
@@ -98,12 +115,18 @@ def rows(results: dict[str, dict]) -> list[tuple[int, str, int, int, list[float]
     """(KiB, method, file bytes, paper bits, validation accuracies, test accuracies)."""
     table = []
     for kib in BUDGETS:
-        found, narrow = results[f"search-{kib}KiB"], results[f"narrowed-{kib}KiB"]
-        uniform = found["baseline_uniform"]
+        found = results[f"search-{kib}KiB"]
+        others = {
+            "uniform": found["baseline_uniform"],
+            "log rate": results[f"rate-{kib}KiB"],
+            "narrowed": results[f"narrowed-{kib}KiB"],
+        }
         table += [
             (kib, "searched", found["file_bytes"], found["paper_bits"], found["accuracies"], found["test_accuracies"]),
-            (kib, "uniform", *(uniform[key] for key in ("bytes", "paper_bits", "accuracies", "test_accuracies"))),
-            (kib, "narrowed", *(narrow[key] for key in ("bytes", "paper_bits", "accuracies", "test_accuracies"))),
+            *(
+                (kib, name, *(other[key] for key in ("bytes", "paper_bits", "accuracies", "test_accuracies")))
+                for name, other in others.items()
+            ),
         ]
     return table
 
@@ -111,7 +134,7 @@ def rows(results: dict[str, dict]) -> list[tuple[int, str, int, int, list[float]
 def draw(table: list, floating: dict) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    for method, mark in (("searched", "o-"), ("uniform", "s--"), ("narrowed", "^:")):
+    for method, mark in (("searched", "o-"), ("log rate", "d-."), ("uniform", "s--"), ("narrowed", "^:")):
         mine = [row for row in table if row[1] == method]
         axes.errorbar(
             [row[2] / 1024 for row in mine],
@@ -137,7 +160,8 @@ def main() -> None:
     common = (options.data_root, options.cache)
     jobs = [(f"search-{kib}KiB", (*common, kib)) for kib in BUDGETS]
     results = run_jobs(searched, jobs, Path(options.cache))
-    results |= run_jobs(narrowed, [(f"narrowed-{kib}KiB", (*common, kib)) for kib in BUDGETS], Path(options.cache))
+    for name, work in (("narrowed", narrowed), ("rate", closed_form)):
+        results |= run_jobs(work, [(f"{name}-{kib}KiB", (*common, kib)) for kib in BUDGETS], Path(options.cache))
     floating = results["search-2KiB"]["uncompressed"]
     table = rows(results)
     lines = ["| budget | method | file bytes | paper bits | validation % | test % |", "|---|---|---|---|---|---|"]
