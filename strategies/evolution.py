@@ -15,7 +15,7 @@ from strategies.base import Strategy
 from strategies.budgeted import BudgetedSpace
 from strategies.encodings import ImportanceEncoding
 from strategies.frontier import frontier
-from strategies.scores import log_capture
+from strategies.scores import log_capture, small_first
 
 FOUNDERS = 6
 POPULATION = 16
@@ -48,9 +48,7 @@ class Evolution(Strategy):
 
     def _founder(self, number: int) -> np.ndarray:
         """Log-importances: all equal first, small layers before large ones second, then variants of both in turn."""
-        weights = np.log([layer.weights for layer in self.space.space.shape.layers])
-        small_first = (weights.mean() - weights) / 4
-        centre = small_first if number % 2 else np.zeros_like(small_first)
+        centre = small_first(self.space) if number % 2 else np.zeros(len(self.pool))
         return centre if number < 2 else centre + self.rng.normal(0, 0.7, len(centre))
 
     def _tournament(self, population: list[tuple[tuple[int, ...], float]]) -> tuple[int, ...]:

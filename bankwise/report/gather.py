@@ -18,6 +18,7 @@ from search_space.shape import NetworkShape
 from search_space.trace import trace
 
 T = TypeVar("T")
+SEARCHED = ("space", "recipe", "trial_epochs", "finalists", "max_ram", "max_ops", "training_images")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def read_run(path: str | Path) -> Run:
         hint = "repeat its command to resume it" if folder.settings.exists() else "it has neither summary nor settings"
         raise BankwiseError(f"{str(path)!r} is not a finished run: {hint}")
     summary, settings = folder.read(folder.summary), folder.read(folder.settings)
+    if "strategy" in summary:
+        checked(folder.settings, lambda: [settings[key] for key in SEARCHED])
     plan = Plan.read(folder.plan)
     with torch.device("meta"):  # shapes alone are asked for
         network = build(plan.network, classes=plan.classes, in_channels=plan.input_shape[0])

@@ -140,8 +140,8 @@ def next_kib(run: Run, form: ClosedForm, folder: Path) -> str:
         folder,
         "How much the geometric mean rate of the best plan (closed form, exact solver) grows from "
         f"{run.budget_bytes:,} to {run.budget_bytes + KIB:,} bytes: {words.gain(form.gain)} where all layers change; "
-        "the other bars are for one layer alone, the others staying as they are; a layer without a bar gains nothing. No "
-        "network was trained for this figure: the rate stands for accuracy, it is not one.",
+        "the other bars are for one layer alone, the others staying as they are; a layer without a bar gains nothing. "
+        "No network was trained for this figure: the rate stands for accuracy, it is not one.",
     )
     return section(title, figure, details("Layers whose choice changes", table(columns, rows)))
 

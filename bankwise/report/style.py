@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 WIDTH = 4.7  # inches: narrow, so that text of 8.5 points stays readable on a phone
 DPI = 220
@@ -98,30 +99,43 @@ def size_text(size: float) -> str:
 
 
 def byte_axis(ax: Axes, low: float, high: float) -> None:
-    """A logarithmic axis of bytes, marked at powers of two (with halves between where the range is short)."""
+    """A logarithmic x axis of bytes, marked at powers of two, with halves between where the range is short."""
     ax.set_xscale("log", base=2)
     low, high = low / 2**0.15, high * 2**0.15
     ax.set_xlim(low, high)
     octaves = math.log2(high / low)
-    step = 0.5 if octaves < 3 else max(1, math.ceil(octaves / 7))
-    first, last = math.ceil(math.log2(low) / step), math.floor(math.log2(high) / step)
-    ticks = [2.0 ** (step * i) for i in range(first, last + 1)]
-    if step == 0.5:  # 1, 1.5, 2, 3, 4, ... in place of the roots
-        ticks = [2.0 ** (i // 2) * (1.5 if i % 2 else 1) for i in range(2 * int(math.log2(low)), 2 * last)]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    if octaves < 1.2:
+        _plain_marks(ax.xaxis)
+        return
+    powers = range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)
+    if octaves < 3:
+        ticks = [factor * 2.0**power for power in powers for factor in (1, 1.5)]
+    else:
+        step = math.ceil(octaves / 7)
+        ticks = [2.0**power for power in powers if power % step == 0]
+    ax.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_text(value)))
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def positive_axis(ax: Axes, axis: str, values: Sequence[float]) -> None:
+def positive_axis(ax: Axes, name: str, values: Sequence[float]) -> None:
     """A logarithmic axis ("x" or "y") that shows the values, marked by plain round numbers."""
     decades = math.log10(max(values) / min(values))
     margin = 10 ** max(0.05 * decades, 0.03)
-    getattr(ax, f"set_{axis}scale")("log")
-    getattr(ax, f"set_{axis}lim")(min(values) / margin, max(values) * margin)
-    along = ax.yaxis if axis == "y" else ax.xaxis
-    rounds = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if decades < 0.6 else (1, 2, 5) if decades < 3 else (1,)
-    along.set_major_locator(LogLocator(10, subs=rounds))
-    along.set_minor_locator(NullLocator())
-    along.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    getattr(ax, f"set_{name}scale")("log")
+    getattr(ax, f"set_{name}lim")(min(values) / margin, max(values) * margin)
+    axis = ax.yaxis if name == "y" else ax.xaxis
+    if decades < 0.25:
+        _plain_marks(axis)
+        return
+    rounds = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if decades < 0.85 else (1, 2, 5) if decades < 3 else (1,)
+    axis.set_major_locator(LogLocator(10, subs=rounds))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _plain_marks(axis: Axis) -> None:
+    """Evenly spaced round numbers: what a short piece of a logarithmic axis needs."""
+    axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))

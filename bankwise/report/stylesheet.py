@@ -61,13 +61,14 @@ summary { cursor: pointer; color: var(--accent); }
   @page { margin: 16mm 14mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   h2 { break-after: avoid; }
-  figure img { width: auto; max-width: 12.5cm; max-height: 22cm; }
+  figure img { width: auto; max-width: 12.5cm; max-height: 20cm; }
   .wide, pre { overflow: visible; }
   pre { white-space: pre-wrap; }
   table { font-size: 7.6pt; }
   th, td { padding: .15rem .35rem; }
   tr { break-inside: avoid; }
   .cards { grid-template-columns: repeat(4, 1fr); }
+  .card b { font-size: 12.5pt; }
 }
 """
 

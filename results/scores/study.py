@@ -29,7 +29,7 @@ from search_space.space import SearchSpace
 from strategies import BudgetedSpace
 from strategies.frontier import frontier
 from strategies.gradient import make_supernet
-from strategies.scores import log_capture, log_rate
+from strategies.scores import log_capture, log_rate, weighted_capture
 from strategies.sensitivity import measured_capture
 from trainers.data import load_data
 from trainers.loop import train
@@ -106,6 +106,7 @@ def main() -> None:
     tables = {
         "log rate": log_rate(space),
         "log capture": log_capture(space),
+        "weighted capture": weighted_capture(space),
         "sensitivity": measured_capture(space, task),
     }
     scores = {
@@ -128,12 +129,13 @@ def main() -> None:
 def draw(scores: dict[str, list[float]], truth: list[float], taus: dict) -> Figure:
     columns = 3
     figure = Figure(figsize=(9, 3 * -(-len(scores) // columns)), layout="constrained")
-    panels = figure.subplots(-(-len(scores) // columns), columns, squeeze=False).flat
+    panels = list(figure.subplots(-(-len(scores) // columns), columns, squeeze=False).flat)
     for axes, (name, values) in zip(panels, scores.items(), strict=False):
         axes.plot(values, [100 * value for value in truth], "o", ms=4)
-        axes.set(title=f"{name}: tau {taus[name].statistic:.2f}", xlabel="score", ylabel="standalone accuracy (%)")
+        axes.set_title(f"{name}: tau {taus[name].statistic:.2f}", fontsize=10)
+        axes.set(xlabel="score", ylabel="standalone accuracy (%)")
         axes.grid(alpha=0.3)
-    for axes in list(panels):
+    for axes in panels[len(scores) :]:
         axes.set_axis_off()
     return figure
 
