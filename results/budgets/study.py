@@ -42,6 +42,7 @@ from trainers.trial import run_trial
 
 HERE = Path(__file__).resolve().parent
 BUDGETS = (2, 4, 8, 16)  # KiB
+NARROWER = ((2, "small@0.5"), (2, "small@0.25"), (4, "small@0.5"))  # searched as well: what width is worth
 IMAGES = 12_000
 NETWORK = "small"
 SETTINGS = SearchSettings(
@@ -50,9 +51,10 @@ SETTINGS = SearchSettings(
 ENDS = ("binary", "int4", "int8")  # of the narrowed network's first and last layer
 
 
-def searched(root: str, cache: str, kib: int) -> dict:
-    out = Path(cache) / f"search-{kib}KiB"
-    return search(NETWORK, "cifar10", f"{kib}KiB", out, SETTINGS, data_root=root, limit=IMAGES)
+def searched(root: str, cache: str, kib: int, network: str = NETWORK) -> dict:
+    label = "search" if network == NETWORK else network
+    out = Path(cache) / f"{label}-{kib}KiB"
+    return search(network, "cifar10", f"{kib}KiB", out, SETTINGS, data_root=root, limit=IMAGES)
 
 
 def widest(data, budget: int, kind: str) -> tuple[str, BudgetedSpace]:
@@ -113,6 +115,7 @@ def over_seeds(task: Task, plan: Plan, folder: Path) -> dict:
 
 def rows(results: dict[str, dict]) -> list[tuple[int, str, int, int, list[float], list[float]]]:
     """(KiB, method, file bytes, paper bits, validation accuracies, test accuracies)."""
+    keys = ("bytes", "paper_bits", "accuracies", "test_accuracies")
     table = []
     for kib in BUDGETS:
         found = results[f"search-{kib}KiB"]
@@ -123,11 +126,12 @@ def rows(results: dict[str, dict]) -> list[tuple[int, str, int, int, list[float]
         }
         table += [
             (kib, "searched", found["file_bytes"], found["paper_bits"], found["accuracies"], found["test_accuracies"]),
-            *(
-                (kib, name, *(other[key] for key in ("bytes", "paper_bits", "accuracies", "test_accuracies")))
-                for name, other in others.items()
-            ),
+            *((kib, name, *(other[key] for key in keys)) for name, other in others.items()),
         ]
+        for size, network in NARROWER:
+            if size == kib:
+                other = results[f"{network}-{kib}KiB"]
+                table.append((kib, f"searched, {network}", other["file_bytes"], *(other[key] for key in keys[1:])))
     return table
 
 
@@ -160,6 +164,8 @@ def main() -> None:
     common = (options.data_root, options.cache)
     jobs = [(f"search-{kib}KiB", (*common, kib)) for kib in BUDGETS]
     results = run_jobs(searched, jobs, Path(options.cache))
+    jobs = [(f"{network}-{kib}KiB", (*common, kib, network)) for kib, network in NARROWER]
+    results |= run_jobs(searched, jobs, Path(options.cache))
     for name, work in (("narrowed", narrowed), ("rate", closed_form)):
         results |= run_jobs(work, [(f"{name}-{kib}KiB", (*common, kib)) for kib in BUDGETS], Path(options.cache))
     floating = results["search-2KiB"]["uncompressed"]
