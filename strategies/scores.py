@@ -35,8 +35,8 @@ def log_capture(space: BudgetedSpace) -> Scores:
 
 
 def small_first(space: BudgetedSpace) -> np.ndarray:
-    """Log-importances proportional to weights^-1/4, mean 0, (layers,): the closed forms count a bit of every layer alike,
-    but what a small, early layer loses no later layer can restore (measured in results/scores)."""
+    """Log-importances of weights^-1/4, mean 0, (layers,): the closed forms count a bit of every layer alike, but what a
+    small, early layer loses no later layer can restore (measured in results/scores)."""
     weights = np.log([layer.weights for layer in space.space.shape.layers])
     return (weights.mean() - weights) / 4
 

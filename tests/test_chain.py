@@ -1,9 +1,9 @@
 """The whole chain against a published-style measurement: trace, space, solver, price, training, file.
 
 Network 3-32, 32-32/2, 32-64, 64-64/2, 64-128, 128-128/2; 12,000 CIFAR-10 images, 5 epochs from random weights; first
-and last layer in float32, about 4.1 KB of banks and indices. Known from an independent implementation: the exact optimum
-of the summed log rate is (k, s) = (32,1) (8,1) (8,2) (8,4) (2,2) at 4,072 bytes and reaches 58.9 and 58.6 %; the best
-uniform plan, k=32 s=8, 53.5 and 53.1 %.
+and last layer in float32, about 4.1 KB of banks and indices. Known from an independent implementation: the exact
+optimum of the summed log rate is (k, s) = (32,1) (8,1) (8,2) (8,4) (2,2) at 4,072 bytes and reaches 58.9 and 58.6 %;
+the best uniform plan, k=32 s=8, 53.5 and 53.1 %.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typer import Argument, Option
 def report(
     runs: Annotated[list[Path], Argument(metavar="RUN...", help="Folders of finished runs, to be set side by side.")],
     out: Annotated[
-        Path | None, Option(help="The page to write; needed for several runs. Default: report.html in the run.", show_default=False)
+        Path | None,
+        Option(help="The page to write; needed for several runs. Default: report.html in the run.", show_default=False),
     ] = None,
 ) -> None:
     """Draw a self-contained HTML page of one run or several."""

@@ -4,9 +4,9 @@
 
 Network `small`, 12,000 CIFAR-10 training images of which 1/6 validate. All are trained alike: the float network first,
 then its compressed child from those weights, 3 seeds, accuracy of the file read back. `log rate` is the closed form
-without data. `narrowed` is what a user would do instead: the widest version of the network whose 1-bit weights (BWN) fit
-the bytes, its first and last layer at 1, 4 or 8 bits, whichever short trial is best on the validation split. The test set
-is read at the end only. Writes results.json, table.md, accuracy.png and the plans.
+without data. `narrowed` is what a user would do instead: the widest version of the network whose 1-bit weights (BWN)
+fit the bytes, its first and last layer at 1, 4 or 8 bits, whichever short trial is best on the validation split. The
+test set is read at the end only. Writes results.json, table.md, accuracy.png and the plans.
 """
 
 from __future__ import annotations
