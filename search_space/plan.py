@@ -85,6 +85,9 @@ class Plan:
 
     def check(self, shape: NetworkShape) -> None:
         """Raise BankwiseError unless the plan is for this network and every choice can be."""
+        for pattern in self.keep:
+            if [pattern] != pattern.split():  # the file's header lists the patterns with spaces between
+                raise BankwiseError(f"keep: {pattern!r} is not a pattern without spaces; write ? for a space")
         for what, mine, wanted in (
             ("network", self.network, shape.network),
             ("input_shape", self.input_shape, shape.input_shape),
@@ -93,9 +96,6 @@ class Plan:
         ):
             if mine != wanted:
                 raise BankwiseError(f"the plan is for {what} {mine!r}, not for {wanted!r}")
-        for pattern in self.keep:
-            if [pattern] != pattern.split():  # the file's header lists the patterns with spaces between
-                raise BankwiseError(f"keep: {pattern!r} is not a pattern without spaces; write ? for a space")
         names = [layer.name for layer in shape.layers]
         for name in self.layers:
             if name not in names:

@@ -143,7 +143,7 @@ class SearchSpace:
 
     def make_plan(self, layers: Mapping[str, Choice]) -> Plan:
         shape, settings = self.shape, self.settings
-        return Plan(shape.network, shape.input_shape, shape.classes, layers, settings.keep, settings.vector_bits)
+        return Plan(shape.network, shape.input_shape, shape.classes, layers, shape.keep, settings.vector_bits)
 
     def indices(self, plan: Plan) -> np.ndarray:
         """Where the plan lies in the space; a choice that is not in it is an error."""

@@ -8,6 +8,8 @@ the best uniform plan, k=32 s=8, 53.5 and 53.1 %.
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from search_space.basis import Float, Stacked
@@ -47,6 +49,7 @@ def test_the_exact_optimum_of_the_log_rate_is_the_known_plan(shape, closed_form)
 def test_trained_from_scratch_it_beats_the_best_uniform_plan(shape, closed_form, data_root):
     data = load_data("cifar10", root=data_root, limit=15_000, validation=0.2)
     assert (len(data.train_y), len(data.val_y)) == (12_000, 3_000)
+    data = dataclasses.replace(data, crop=0)  # flips alone, as in that measurement
     task = make_task("small", data, Recipe(epochs=5))
     uniform = SearchSpace(shape, SETTINGS).make_plan(
         {layer.name: Stacked(32, 8, WHOLE) for layer in shape.layers}
@@ -55,5 +58,5 @@ def test_trained_from_scratch_it_beats_the_best_uniform_plan(shape, closed_form,
     assert price(shape, uniform).paper_bits // 8 == 3920
     searched = run_trial(task, closed_form, task.recipe).accuracy
     baseline = run_trial(task, uniform, task.recipe).accuracy
-    assert searched > 0.55
+    assert searched > 0.56
     assert searched > baseline + 0.01

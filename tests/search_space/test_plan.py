@@ -15,7 +15,7 @@ LAYERS = (
     LayerShape("features.3", "conv2d", 16, 16, (3, 3), padding=(1, 1)),
     LayerShape("fc", "linear", 10, 16, bias=True),
 )
-SHAPE = NetworkShape("net", (8, 8, 8), 10, LAYERS, (), (), 0)
+SHAPE = NetworkShape("net", (8, 8, 8), 10, LAYERS, (), (), 0, keep=("head.*",))
 CHOICES = {"features.0": Integer(4), "features.3": Stacked(8, 4, (3, 1)), "fc": Float(16)}
 PLAN = Plan("net", (8, 8, 8), 10, CHOICES, keep=("head.*",), vector_bits=16)
 
@@ -125,6 +125,7 @@ IMPOSSIBLE = [
     (changed(input_shape=[3, 8, 8]), ["input_shape", "(3, 8, 8)", "(8, 8, 8)"]),
     (changed(classes=100), ["classes", "100", "10"]),
     (changed(keep=["a b"]), ["keep: 'a b'"]),
+    (changed(keep=[]), ["the plan is for keep ()", "('head.*',)"]),
     (changed(keep=[""]), ["keep: ''"]),
 ]
 
