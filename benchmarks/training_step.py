@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -74,8 +73,9 @@ def make(variant: str, reference: str, choices: int) -> nn.Module:
         return network
     shape = trace(network, reference, (3, 32, 32), 10)
     searched = SearchSpace(shape, SpaceSettings(first=("int8",), last=("int8",)))
-    budget = shape.weights // 8 // 8 + 16_000  # an eighth of a bit a weight
-    space = BudgetedSpace(searched, Budget(budget))
+    prices = searched.prices
+    least = prices.fixed_file_bytes + sum(int(row.min()) for row in prices.file_bytes)
+    space = BudgetedSpace(searched, Budget(least + shape.weights // 64))  # about an eighth of a bit a weight
     scores = log_capture(space)
     if variant == "child":
         plan = space.plan(space.solve(scores))
@@ -118,9 +118,10 @@ def peak_bytes(variant: str, options: argparse.Namespace) -> int:
     return json.loads(shown.stdout)
 
 
-def resident_bytes() -> int:
-    with open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def status_bytes(field: str) -> int:
+    """VmRSS (resident now) or VmHWM (its peak) of this process."""
+    with open("/proc/self/status") as stream:
+        return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", stream.read())[1])
 
 
 def main() -> None:
@@ -132,10 +133,10 @@ def main() -> None:
     parser.add_argument("--memory", choices=VARIANTS)
     options = parser.parse_args()
     if options.memory:
-        before = resident_bytes()
+        before = status_bytes("VmRSS")
         step = Stepper(options.memory, options)
         step(), step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+        print(status_bytes("VmHWM") - before)
         return
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{options.network}, batch {options.batch}, 32x32, {options.choices} choices a layer where it has as many")
