@@ -24,7 +24,7 @@ from search_space.basis.stacked import from_slots, sign, to_slots
 from search_space.layer import convolve, replace_module
 from search_space.shape import LayerShape, NetworkShape
 
-_CHUNK = 2**21  # products held at a time, elements
+_CHUNK = 2**19  # products held at a time, elements: 2 MB stay in the cache
 
 
 class MixedLayer(nn.Module):
@@ -70,10 +70,11 @@ class MixWeights(torch.autograd.Function):
         for (s, tile), group in groups.items():
             filters = _filters(bank, choices, group)
             found = _nearest(to_slots(latent, s, tile), filters, [choices[i].k for i in group])
+            filled = latent.new_zeros(len(found[0][0]), filters.shape[1])
             for i, (index, scale) in zip(group, found, strict=True):
                 indices[i], scales[i] = index, scale
-            selection = _selection(group, shares, scales, indices, len(filters), latent)
-            mixed.add_(from_slots(selection @ filters, latent.shape, s, tile))
+                filled.add_(filters[index], alpha=shares[i] * scale)
+            mixed.add_(from_slots(filled, latent.shape, s, tile))
         for i in used:
             if i not in indices:
                 mixed.add_(_rounded(latent, choices[i]), alpha=shares[i])
@@ -88,13 +89,12 @@ class MixWeights(torch.autograd.Function):
         to_bank, to_p = torch.zeros_like(bank), torch.zeros_like(p)
         for (s, tile), group in ctx.groups.items():
             filters, slots = _filters(bank, choices, group), to_slots(gradient, s, tile)
-            selection = _selection(group, shares, ctx.scales, indices, len(filters), latent)
-            largest = to_bank[: len(filters), :s, : tile[0], : tile[1]]
-            largest.add_((selection.t() @ slots).reshape(len(filters), s, *tile))
-            if ctx.needs_input_grad[2]:
-                products = slots @ filters.t()
-                for i in group:
-                    to_p[i] = ctx.scales[i] * products.gather(1, indices[i][:, None]).sum()
+            for i in group:
+                k, scale = choices[i].k, ctx.scales[i]
+                sums = _sums(slots, indices[i], k)
+                seen = to_bank[:k, :s, : tile[0], : tile[1]]
+                seen.add_(sums.reshape(seen.shape), alpha=shares[i] * scale)
+                to_p[i] = scale * (sums * filters[:k]).sum()
         if ctx.needs_input_grad[2]:
             for i in ctx.used:
                 if i not in indices:
@@ -130,13 +130,14 @@ def _nearest(slots: torch.Tensor, filters: torch.Tensor, ks: list[int]) -> list[
     return [(found[k], totals[k] / slots.numel()) for k in ks]
 
 
-def _selection(group, shares, scales, indices, k: int, like: torch.Tensor) -> torch.Tensor:
-    """sum over the group of p_c a_c one_hot(indices_c), (slots, k)."""
-    selection = like.new_zeros(len(indices[group[0]]), k)
-    for i in group:
-        index = indices[i][:, None]
-        selection.scatter_add_(1, index, selection.new_full((), shares[i] * scales[i]).expand_as(index))
-    return selection
+def _sums(slots: torch.Tensor, indices: torch.Tensor, k: int) -> torch.Tensor:
+    """The sum of the slots that each of k filters fills, (k, d): one_hot(indices)^T slots, a chunk at a time."""
+    total, rows = slots.new_zeros(k, slots.shape[1]), max(1, _CHUNK // k)
+    for start in range(0, len(slots), rows):
+        part = indices[start : start + rows, None]
+        one_hot = slots.new_zeros(len(part), k).scatter_(1, part, 1.0)
+        total.addmm_(one_hot.t(), slots[start : start + rows])
+    return total
 
 
 def _rounded(latent: torch.Tensor, choice: Choice) -> torch.Tensor:
