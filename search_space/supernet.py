@@ -227,13 +227,13 @@ class Supernet(nn.Module):
         return balanced(self.logits, self.sizes, self.budget, self.temperature)
 
     def reserve(self, epochs: int) -> None:
-        """Make room for the distribution after each of `epochs` in `history` (epochs, layers, choices)."""
+        """Make room for the logits after each of `epochs` in `history` (epochs, layers, choices)."""
         self.history = self.logits.detach().new_zeros(epochs, *self.logits.shape)
 
     @torch.no_grad()
     def record(self, epoch: int) -> None:
-        """Keep the distribution as it is after `epoch`, counted from 1."""
-        self.history[epoch - 1] = self.distribution()
+        """Keep the logits as they are after `epoch`, counted from 1."""
+        self.history[epoch - 1] = self.logits
 
     def choose(self, indices: np.ndarray | None) -> None:
         """Run one plan alone (None: the mixture again)."""

@@ -1,8 +1,9 @@
 """The differentiable search: train the shared-bank supernet with its architecture distribution on the budget.
 
-The logits start at the closed-form scores and the expected bytes never exceed the budget, so the argmax needs no
-repair beyond the last bytes. Noise is averaged away: plans are decoded by the exact solver from log-probabilities
-averaged over the second half of the training, then from those of single late epochs.
+The logits start at the closed-form scores and the expected bytes never exceed the budget. Plans are decoded by the
+exact solver from the logits, not from the probabilities: those carry the multiplier's price of a byte already, and
+would leave bytes unspent. Noise is averaged away: the first plan is that of the logits averaged over the second half of
+the training, the others are those of single late epochs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from trainers.supernet_training import train_supernet
 from trainers.task import Task
 
 CHOICES = 16  # candidates a layer in the supernet
-_LEAST_PROBABILITY = 1e-6
 
 
 class Gradient(Strategy):
@@ -37,9 +37,8 @@ class Gradient(Strategy):
         """Train the supernet; its checkpoint lies in `folder`."""
         supernet, kept = make_supernet(self.space, task, self.seed, CHOICES)
         checkpoint = None if folder is None else folder / "supernet.pt"
-        probabilities = train_supernet(supernet, task, task.recipe, checkpoint, report)
-        logs = np.log(np.maximum(probabilities, _LEAST_PROBABILITY))
-        late = logs[len(logs) // 2 :]
+        logits = train_supernet(supernet, task, task.recipe, checkpoint, report)
+        late = logits[len(logits) // 2 :]
         for table in (late.mean(0), *late[::-1]):
             values = [row[: len(indices)] for row, indices in zip(table, kept, strict=True)]
             self.snapshots.append(scatter(self.space.sizes, kept, values))

@@ -18,7 +18,7 @@ from trainers.task import Task
 def train_supernet(
     supernet: Supernet, task: Task, recipe: Recipe, checkpoint: Path | None = None, report=None
 ) -> np.ndarray:
-    """Train weights and architecture together; the distribution after each epoch, (epochs, layers, choices)."""
+    """Train weights and architecture together; the logits after each epoch, (epochs, layers, choices)."""
     supernet.reserve(recipe.epochs)
     choices = [[choice.code() for choice in layer.choices] for layer in supernet.layers]
     train(
@@ -34,7 +34,7 @@ def train_supernet(
 
 
 def _recorded(supernet: Supernet, report):
-    """Record the distribution of each epoch in the supernet's own buffer, which its checkpoint holds."""
+    """Record the logits of each epoch in the supernet's own buffer, which its checkpoint holds."""
 
     def after(epoch: EpochReport) -> None:
         supernet.record(epoch.epoch)

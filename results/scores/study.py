@@ -64,19 +64,19 @@ def standalone(root: str, budget: str, cache: str, plan: dict, epochs: int, seed
 
 
 def supernet_scores(root: str, budget: str, cache: str, plans: list[dict]) -> dict:
-    """Accuracy of each plan with the trained supernet's weights; and its summed log-probability."""
+    """Accuracy of each plan with the trained supernet's weights; and its summed logits."""
     task, space = setting(root, budget, cache)
     supernet, kept = make_supernet(space, task, 0, CHOICES)
     recipe = dataclasses.replace(RECIPE, epochs=SUPERNET_EPOCHS)
     history = train_supernet(supernet, task, recipe, Path(cache) / "supernet.pt")
-    logs = np.log(np.maximum(history[len(history) // 2 :], 1e-6)).mean(0)
-    accuracies, probabilities = [], []
+    logits = history[len(history) // 2 :].mean(0)
+    accuracies, sums = [], []
     for plan in plans:
         indices = space.indices(Plan.from_dict(plan))
         places = [int(np.flatnonzero(row == index)[0]) for row, index in zip(kept, indices, strict=True)]
         accuracies.append(evaluate_in_supernet(supernet, task.data, np.array(places), images=2000))
-        probabilities.append(float(sum(logs[i, place] for i, place in enumerate(places))))
-    return {"accuracies": accuracies, "probabilities": probabilities}
+        sums.append(float(sum(logits[i, place] for i, place in enumerate(places))))
+    return {"accuracies": accuracies, "logits": sums}
 
 
 def main() -> None:
@@ -114,7 +114,7 @@ def main() -> None:
         for name, table in tables.items()
     }
     supernet = run_jobs(supernet_scores, [("supernet", (*common, plans))], cache)["supernet"]
-    scores["supernet accuracy"], scores["supernet log-probability"] = supernet["accuracies"], supernet["probabilities"]
+    scores["supernet accuracy"], scores["supernet logits"] = supernet["accuracies"], supernet["logits"]
     for epochs, values in reached.items():
         scores[f"trial of {epochs} epoch{'s' if epochs > 1 else ''}"] = values
     taus = {name: kendalltau(values, truth) for name, values in scores.items()}

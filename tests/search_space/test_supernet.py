@@ -232,7 +232,7 @@ def test_a_supernet_can_be_copied_and_stored_after_a_step(network):
     for copied in (twin.eval(), other.eval()):
         assert torch.equal(copied(x), supernet(x))
         assert torch.equal(copied.history, supernet.history)
-    assert torch.equal(supernet.history[0], supernet.distribution()) and not supernet.history[1:].any()
+    assert torch.equal(supernet.history[0], supernet.logits) and not supernet.history[1:].any()
 
 
 def test_seed_start_and_temperature(network):
