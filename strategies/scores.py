@@ -1,6 +1,6 @@
 """Scores that need no data: how much of a layer's weight a choice can express, from its shape alone.
 
-Both are summed over layers and maximized under the budget. The logarithm makes them a geometric mean: no layer is
+They are summed over layers and maximized under the budget. The logarithm makes them a geometric mean: no layer is
 starved, since a layer that carries nothing ends the signal.
 
 - `log_rate`: log of the information bits a weight (the rate). By rate-distortion theory the share of a random
