@@ -1,13 +1,14 @@
 """Scores that need no data: how much of a layer's weight a choice can express, from its shape alone.
 
-They are summed over layers and maximized under the budget. The logarithm makes them a geometric mean: no layer is
-starved, since a layer that carries nothing ends the signal.
+They are summed over layers and maximized under the budget. The logarithm makes them a geometric mean: no layer is given
+up whole, since a layer that carries nothing ends the signal.
 
 - `log_rate`: log of the information bits a weight (the rate). By rate-distortion theory the share of a random
   weight's energy that the best of k random signs captures is about 2 ln 2 times the rate.
-- `log_capture`: log of that share for what can be built: m_k^2 / d for the best of k random sign vectors of d
-  weights (m_k the mean of the largest of k normal numbers), at most 2/pi (the share of the best sign vector of all);
-  b-bit weights capture 1 - 4^-b, not below 2/pi.
+- `log_capture`: log of that share for what can be built. The best of k random sign vectors of d weights captures
+  x = m_k^2 / d (m_k the mean of the largest of k normal numbers) while k is far from 2^d, and 2/pi if all 2^d are there;
+  between them (2/pi)(1 - exp(-x pi/2)). b-bit weights capture 1 - 4^-b, not below 2/pi.
+- `weighted_capture`: the same, small layers first (`small_first`).
 """
 
 from __future__ import annotations
