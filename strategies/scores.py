@@ -6,7 +6,7 @@ up whole, since a layer that carries nothing ends the signal.
 - `log_rate`: log of the information bits a weight (the rate). By rate-distortion theory the share of a random
   weight's energy that the best of k random signs captures is about 2 ln 2 times the rate.
 - `log_capture`: log of that share for what can be built. The best of k random sign vectors of d weights captures
-  x = m_k^2 / d (m_k the mean of the largest of k normal numbers) while k is far from 2^d, and 2/pi if all 2^d are there;
+  x = m_k^2 / d (m_k the mean of the largest of k normal numbers) while k is far below 2^d, and 2/pi if all are there;
   between them (2/pi)(1 - exp(-x pi/2)). b-bit weights capture 1 - 4^-b, not below 2/pi.
 - `weighted_capture`: the same, small layers first (`small_first`).
 """
