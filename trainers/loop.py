@@ -20,6 +20,7 @@ from trainers.augment import Augmentation
 from trainers.checkpoint import load_checkpoint, save_checkpoint
 from trainers.data import ImageData, to_input
 from trainers.evaluate import accuracy, kept_mode
+from trainers.group import Group
 from trainers.optimization import make_optimizer, make_schedule
 from trainers.recipe import Recipe
 
@@ -49,6 +50,7 @@ def train(
     report: Callable[[EpochReport], None] | None = None,
     device: torch.device | str | None = None,
     settings: Mapping[str, object] | None = None,
+    group: Group | None = None,
 ) -> list[EpochReport]:
     """Train `model` in place on `device` (default: CUDA where there is one) and return the report of every epoch.
 
@@ -60,18 +62,24 @@ def train(
     A model may have `begin_step(progress)`, called before each step with the share of the training done, in [0, 1), and
     `extra_loss()`, a scalar added to the loss of each step. All random numbers are torch's, seeded by (recipe.seed,
     epoch); the caller's random state is left alone.
+
+    Every process of a `group` calls it with equal arguments and ends with the same network. A step is that of the
+    whole batch, but for batch norm, which sees a process's own images. Process 0 validates, and reads and writes the
+    checkpoint, which a group of another size may go on from; every process reports, process 0's can end the training.
     """
     if recipe.distill and teacher is None:
         raise BankwiseError(f"recipe distill is {recipe.distill}: give a teacher to learn from, or set it to 0")
+    group = group or Group()
+    group.check(recipe.batch)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     networks = nn.ModuleList([model, teacher] if recipe.distill else [model]).to(device)
     with _threads(recipe.threads), kept_mode(networks), _layout(networks, recipe.channels_last):
-        run = _Run(model, data, recipe, teacher if recipe.distill else None, device)
-        if checkpoint is not None:
+        run = _Run(model, data, recipe, teacher if recipe.distill else None, device, group)
+        if checkpoint is not None and group.leads:
             settings = {**(settings or {}), **run.settings()}
         stopped = False
-        if checkpoint is not None and checkpoint.exists():
-            stopped = run.load(load_checkpoint(checkpoint, settings))
+        if checkpoint is not None and (saved := _saved(checkpoint, settings, group)) is not None:
+            stopped = run.load(saved)
         while not stopped and len(run.history) < recipe.epochs:
             run.epoch()
             try:
@@ -79,21 +87,43 @@ def train(
                     report(run.history[-1])
             except StopTraining:
                 stopped = True
-            if checkpoint is not None:
+            stopped = group.of_leader(stopped)
+            if checkpoint is not None and group.leads:
                 save_checkpoint(checkpoint, run.state(stopped), settings)
         return run.history
+
+
+def _saved(checkpoint: Path, settings: Mapping[str, object] | None, group: Group) -> dict[str, object] | None:
+    """What process 0 finds at `checkpoint`, in every process; an error there is an error everywhere."""
+    found, error = None, None
+    if group.leads and checkpoint.exists():
+        try:
+            found = load_checkpoint(checkpoint, settings)
+        except BankwiseError as problem:
+            error = problem
+    found, error = group.of_leader((found, error))
+    if error is not None:
+        raise error
+    return found
 
 
 class _Run:
     """A training under way."""
 
     def __init__(
-        self, model: nn.Module, data: ImageData, recipe: Recipe, teacher: nn.Module | None, device: torch.device
+        self,
+        model: nn.Module,
+        data: ImageData,
+        recipe: Recipe,
+        teacher: nn.Module | None,
+        device: torch.device,
+        group: Group,
     ) -> None:
+        self.group, self.parallel = group, group.wrap(model, device)
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
         self.teacher = teacher.eval() if teacher is not None else None
         self.pixels, self.labels = data.train_x.to(device), data.train_y.to(device)
-        self.steps = len(_batches(torch.arange(len(data.train_y)), recipe.batch))
+        self.steps = len(_batches(torch.arange(len(data.train_y)), recipe.batch, group.least))
         self.optimizer = make_optimizer(model, recipe)
         self.schedule = make_schedule(self.optimizer, recipe, recipe.epochs * self.steps)
         self.history: list[EpochReport] = []
@@ -110,16 +140,19 @@ class _Run:
             augmentation = Augmentation.draw(count, self.data.crop, self.data.flip, draws, self.device)
         total = torch.zeros((), device=self.device)
         seen = 0
-        with _own_random_state(self.recipe.seed, number, self.device):
+        with _own_random_state(self.recipe.seed, number, 1 + self.group.rank, self.device):
             self.model.train()
-            for step, indices in enumerate(_batches(order, self.recipe.batch)):
+            for step, batch in enumerate(_batches(order, self.recipe.batch, self.group.least)):
                 self._begin(number * self.steps + step)
+                indices = self.group.share(batch)
                 pixels = self.pixels[indices]
                 if augmentation is not None:
                     pixels = augmentation.apply(pixels, indices)
-                total += self._step(pixels, self.labels[indices]) * len(indices)
-                seen += len(indices)
-            right = accuracy(self.model, self.data.val_x, self.data.val_y)
+                total += self._step(pixels, self.labels[indices], self.group.weight(batch)) * len(indices)
+                seen += len(batch)
+            self.group.average_buffers(self.model)
+            right = accuracy(self.model, self.data.val_x, self.data.val_y) if self.group.leads else 0.0
+        total, right = self.group.total(total), self.group.of_leader(right)
         seconds = time.perf_counter() - start
         self.history.append(EpochReport(number + 1, self.recipe.epochs, float(total) / seen, right, seconds))
 
@@ -128,18 +161,18 @@ class _Run:
         if hasattr(self.model, "begin_step"):
             self.model.begin_step(step / (self.recipe.epochs * self.steps))
 
-    def _step(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """One optimizer step; the loss before it, still on the device."""
+    def _step(self, pixels: torch.Tensor, labels: torch.Tensor, weight: float) -> torch.Tensor:
+        """One optimizer step; the loss before it, still on the device. `weight`: the group's `Group.weight`."""
         images = to_input(pixels)
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp):
-            logits = self.model(images)
+            logits = self.parallel(images)
             loss = self._loss(images, logits.float(), labels)
             if hasattr(self.model, "extra_loss"):
                 loss = loss + self.model.extra_loss()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (weight * loss).backward()
         self.optimizer.step()
         self.schedule.step()
         return loss.detach()
@@ -192,10 +225,10 @@ class _Run:
         return state["stopped"]
 
 
-def _batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """`order` in batches. A rest of one image is left out: batch norm cannot train on it."""
+def _batches(order: torch.Tensor, size: int, least: int) -> list[torch.Tensor]:
+    """`order` in batches. A rest of fewer than `least` images is left out."""
     batches = list(order.split(size))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 < size else batches
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < min(least, size) else batches
 
 
 def _checksum(tensors: list[torch.Tensor]) -> int:
@@ -210,18 +243,18 @@ def _tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _seed(seed: int, epoch: int, stream: int) -> int:
-    """Independent seeds: stream 0 draws batches and augmentation, stream 1 what the network draws itself."""
+    """Independent seeds: stream 0 draws batches and augmentation, stream 1 + rank what the network draws itself."""
     return int(np.random.SeedSequence((seed, epoch, stream)).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
-def _own_random_state(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def _own_random_state(seed: int, epoch: int, stream: int, device: torch.device) -> Iterator[None]:
     """Torch's random state, seeded for one epoch; the caller's comes back at the end."""
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng(range(torch.cuda.device_count()) if on_cuda else []):
-        torch.random.default_generator.manual_seed(_seed(seed, epoch, 1))
+        torch.random.default_generator.manual_seed(_seed(seed, epoch, stream))
         if on_cuda:
-            torch.cuda.manual_seed_all(_seed(seed, epoch, 1))
+            torch.cuda.manual_seed_all(_seed(seed, epoch, stream))
         yield
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from search_space.files import write_bytes
@@ -15,6 +16,7 @@ from search_space.modelfile import decode, encode, pack
 from search_space.plan import Plan
 from search_space.price import price
 from trainers.evaluate import accuracy
+from trainers.group import Group
 from trainers.loop import EpochReport, train
 from trainers.recipe import Recipe
 from trainers.task import Task
@@ -44,14 +46,25 @@ def run_trial(
     file: Path | None = None,
     checkpoint: Path | None = None,
     report: Callable[[EpochReport], None] | None = None,
+    group: Group | None = None,
+    device: torch.device | str | None = None,
 ) -> TrialResult:
     """Train a child of `plan` by `recipe` (its seed included), pack it, and evaluate what was packed.
 
     With `file` the model file is written there; with `checkpoint` a killed trial resumes to the same result. The
-    recipe's `distill` needs the task's teacher; a teacher also gives the start of the weights.
+    recipe's `distill` needs the task's teacher; a teacher also gives the start of the weights. The processes of a
+    `group` train together (`trainers.loop.train`) and all return what process 0 measured.
     """
+    group = group or Group()
+    child, history = train_child(task, plan, recipe, checkpoint, report, group, device)
+    result = _measure(task, plan, recipe, child, history, file) if group.leads else None
+    return group.of_leader(result)
+
+
+def _measure(
+    task: Task, plan: Plan, recipe: Recipe, child: nn.Module, history: list[EpochReport], file: Path | None
+) -> TrialResult:
     cost = price(task.shape, plan)
-    child, history = train_child(task, plan, recipe, checkpoint, report)
     codes = pack(child, task.shape, plan)
     data = encode(task.shape, plan, codes)
     if file is not None:
@@ -68,7 +81,13 @@ def run_trial(
 
 
 def train_child(
-    task: Task, plan: Plan, recipe: Recipe, checkpoint: Path | None, report: Callable | None
+    task: Task,
+    plan: Plan,
+    recipe: Recipe,
+    checkpoint: Path | None,
+    report: Callable[[EpochReport], None] | None,
+    group: Group,
+    device: torch.device | str | None,
 ) -> tuple[nn.Module, list[EpochReport]]:
     child = build_child(task.network, task.shape, plan, recipe.seed, task.teacher)
     history = train(
@@ -79,5 +98,7 @@ def train_child(
         checkpoint=checkpoint,
         report=report,
         settings={"plan": plan.to_dict()},
+        group=group,
+        device=device,
     )
     return child.cpu(), history
