@@ -1,4 +1,4 @@
-"""The command line: `bankwise plan | search | train | export | evaluate | report`.
+"""The command line: `bankwise plan | search | train | export | evaluate | report | nni`.
 
 Exit codes: 0 done, 2 bad input (one line on stderr), 3 infeasible budget (the same), 130 interrupted and resumable.
 """
@@ -15,6 +15,7 @@ import typer
 import bankwise
 from bankwise.cli.evaluate import evaluate
 from bankwise.cli.export import export
+from bankwise.cli.nni import app as nni
 from bankwise.cli.plan import plan
 from bankwise.cli.report import report
 from bankwise.cli.search import search
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (plan, search, train, export, evaluate, report):
     app.command()(command)
+app.add_typer(nni, name="nni")
 
 
 def _version(asked: bool) -> None:
@@ -85,5 +87,5 @@ def _fail(line: str, code: int) -> int:
 
 def _named(arguments: list[str]) -> str:
     """The command that the arguments begin with, if they do."""
-    names = [command.callback.__name__ for command in app.registered_commands]
+    names = [*(command.callback.__name__ for command in app.registered_commands), "nni"]
     return f"{arguments[0]} " if arguments and arguments[0] in names else ""

@@ -18,7 +18,7 @@ from trainers.evaluate import accuracy
 from trainers.loop import EpochReport, train
 from trainers.recipe import Recipe
 from trainers.task import Task
-from trainers.trial import run_trial
+from trainers.trial import TrialResult, run_trial
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,16 @@ class Phases:
         recipe = self.seeded(seed)
         if not (result_path.exists() and model.exists()):
             report = self.epochs(phase, unit, recipe.epochs)
-            result = run_trial(
-                self.task, plan, recipe, file=model, checkpoint=self.checkpoint(label), report=report
-            ).metrics()
+            result = self.train_in_full(plan, recipe, model, self.checkpoint(label), report).metrics()
             self.folder.write(result_path, result)
             self.folder.log({"phase": "final", "label": label, **result})
         result = self.folder.read(result_path)
         self.watch(phase, (unit + 1) * recipe.epochs, f"accuracy {result['accuracy']:.4f}")
         return result | {"model": str(model)}
+
+    def train_in_full(self, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report) -> TrialResult:
+        """One full training in this process."""
+        return run_trial(self.task, plan, recipe, file=file, checkpoint=checkpoint, report=report)
 
     def publish(self, plan: Plan, results: list[dict]) -> dict:
         """Make the seed best on the validation split the run's model; what the run says of it, test set included."""

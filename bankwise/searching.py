@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bankwise.engines import ENGINES
 from bankwise.phases import Phases, Progress, Watch
 from bankwise.run_folder import RunFolder
 from search_space.budget import Budget
@@ -21,13 +22,12 @@ from search_space.plan import Plan
 from search_space.price import price
 from search_space.space import SearchSpace, SpaceSettings
 from strategies import STRATEGIES, BudgetedSpace, make_strategy
-from strategies.local import run_local
+from strategies.job import EngineOptions, Job
 from trainers.data import ImageData, load_data
+from trainers.loop import EpochReport
 from trainers.recipe import Recipe
-from trainers.task import Task, make_task
-from trainers.trial import run_trial
-
-ENGINES = {"local": run_local}
+from trainers.task import Task, TaskSource, make_task
+from trainers.trial import TrialResult
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,20 @@ def search(
     data_root: str | Path | None = None,
     limit: int | None = None,
     watch: Watch | None = None,
+    options: EngineOptions | None = None,
 ) -> dict:
     """Search, train and export; returns the summary, also in OUT/summary.json. Called again, a killed search resumes
     and a finished one returns its summary.
 
     `network` is a reference (`search_space.networks`), `data` a name (`trainers.data`) or the data itself, `budget` as
-    in `Budget.parse`. Raises InfeasibleBudget before any training, BankwiseError for other bad input.
+    in `Budget.parse`, `options` how the engine spreads the trials. Raises InfeasibleBudget before any training,
+    BankwiseError for other bad input.
     """
     settings = settings or SearchSettings()
+    source = None
     if isinstance(data, str):
+        root = None if data_root is None else str(Path(data_root).resolve())
+        source = TaskSource(network, data, settings.recipe, root, limit, settings.space.keep)
         data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit)
     task = make_task(network, data, settings.recipe, settings.space.keep)
     space = SearchSpace(task.shape, settings.space)
@@ -104,7 +109,7 @@ def search(
             **_plain(settings),
         }
     )
-    return folder.finished() or _Search(task, budgeted, folder, settings, watch).run()
+    return folder.finished() or _Search(task, budgeted, folder, settings, watch, source, options).run()
 
 
 def _plain(settings: SearchSettings) -> dict:
@@ -116,13 +121,21 @@ class _Search(Phases):
     """A search under way."""
 
     def __init__(
-        self, task: Task, space: BudgetedSpace, folder: RunFolder, settings: SearchSettings, watch: Watch | None
+        self,
+        task: Task,
+        space: BudgetedSpace,
+        folder: RunFolder,
+        settings: SearchSettings,
+        watch: Watch | None,
+        source: TaskSource | None,
+        options: EngineOptions | None,
     ):
         super().__init__(task, folder, settings.recipe, settings.seed, settings.work(), watch)
-        self.space, self.settings = space, settings
+        self.space, self.settings, self.source, self.options = space, settings, source, options
 
     def run(self) -> dict:
         begin = time.time()
+        ENGINES[self.settings.engine].check(self.options or EngineOptions())
         seeds = self.settings.seeds
         uncompressed = self.uncompressed(seeds)
         searched_plan = self.choose("search", self.settings.strategy, self.settings.trials)
@@ -172,9 +185,17 @@ class _Search(Phases):
                 self.watch("prepare", 0, f"strategy {name}")
             task = dataclasses.replace(self.task, recipe=self.seeded(0))
             strategy.prepare(task, self.folder.checkpoints, self.epochs("prepare", 0, task.recipe.epochs))
-        records = ENGINES[self.settings.engine](
-            strategy, lambda number, plan: self._trial(phase, number, plan), trials, journal
-        )
+        recipe = self.seeded(0, self.settings.trial_epochs)
+
+        def on_result(number: int, metrics: dict) -> None:
+            self.folder.log({"phase": phase, "trial": number, **metrics})
+            self.watch(phase, (number + 1) * recipe.epochs, f"accuracy {metrics['accuracy']:.4f}")
+
+        def on_epoch(number: int, epoch: EpochReport) -> None:
+            self.epochs(phase, number, recipe.epochs)(epoch)
+
+        job = Job(strategy, self.task, recipe, trials, journal, self.source, on_epoch, on_result)
+        records = ENGINES[self.settings.engine](job, self.options)
         ranked = sorted(records, key=lambda record: -record["metrics"]["accuracy"])[: self.settings.finalists]
         plans = [Plan.from_dict(record["plan"]) for record in ranked]
         if len(plans) < 2:
@@ -185,16 +206,12 @@ class _Search(Phases):
         ]
         return plans[finals.index(max(finals))]
 
-    def _trial(self, phase: str, number: int, plan: Plan) -> dict:
-        recipe = self.seeded(0, self.settings.trial_epochs)
-        checkpoint = self.checkpoint(f"{phase}-trial-{number}")
-        result = run_trial(
-            self.task, plan, recipe, checkpoint=checkpoint, report=self.epochs(phase, number, recipe.epochs)
-        ).metrics()
-        checkpoint.unlink(missing_ok=True)
-        self.folder.log({"phase": phase, "trial": number, **result})
-        self.watch(phase, (number + 1) * recipe.epochs, f"accuracy {result['accuracy']:.4f}")
-        return result
+    def train_in_full(self, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report) -> TrialResult:
+        """By several processes, where the engine can and the options say so."""
+        train, options = ENGINES[self.settings.engine].train_in_full, self.options or EngineOptions()
+        if train is None or options.together == 1:
+            return super().train_in_full(plan, recipe, file, checkpoint, report)
+        return train(self.task, plan, recipe, file, checkpoint, options)
 
 
 __all__ = ["ENGINES", "Progress", "SearchSettings", "Watch", "search"]

@@ -35,6 +35,7 @@ class Strategy(ABC):
         self.space, self.seed = space, seed
         self.rng = np.random.default_rng(seed)
         self.asked: list[tuple[int, ...]] = []
+        self._known: set[tuple[int, ...]] = set()
         self.told: list[tuple[tuple[int, ...], float]] = []
 
     def prepare(  # noqa: B027 - most look at no data
@@ -53,9 +54,8 @@ class Strategy(ABC):
         """Learn from a finished trial."""
 
     def ask(self) -> Plan | None:
-        known = set(self.asked)
         for attempt in range(2 * _FRESH_TRIES):
-            if len(known) >= self.space.sampler.count:
+            if len(self._known) >= self.space.sampler.count:
                 return None
             found = self._propose() if attempt < _FRESH_TRIES else self.space.sample(self.rng)
             if found is None:
@@ -63,18 +63,27 @@ class Strategy(ABC):
             indices = tuple(int(i) for i in found)
             if not self.space.fits(indices):
                 raise AssertionError(f"strategy {self.name} proposed {indices}, over the budget")
-            if indices not in known:
-                self.asked.append(indices)
+            if indices not in self._known:
+                self._add(indices)
                 return self.space.plan(indices)
         return None
+
+    def skip(self, plan: Plan) -> None:
+        """Never propose `plan`: it is out on trial elsewhere."""
+        indices = tuple(int(i) for i in self.space.indices(plan))
+        if indices not in self._known:
+            self._add(indices)
+
+    def _add(self, indices: tuple[int, ...]) -> None:
+        self.asked.append(indices)
+        self._known.add(indices)
 
     def tell(self, plan: Plan, metrics: Mapping[str, float]) -> None:
         accuracy = float(metrics["accuracy"])
         if not np.isfinite(accuracy):
             raise BankwiseError(f"accuracy {accuracy} of a trial is not a number between 0 and 1")
         indices = tuple(int(i) for i in self.space.indices(plan))
-        if indices not in self.asked:
-            self.asked.append(indices)
+        self.skip(plan)
         self.told.append((indices, accuracy))
         self._observe(indices, accuracy)
 
@@ -103,5 +112,6 @@ class Strategy(ABC):
             raise BankwiseError("the state is of another search space or budget")
         self.seed = state["seed"]
         self.asked = [tuple(indices) for indices in state["asked"]]
+        self._known = set(self.asked)
         self.told = [(tuple(indices), accuracy) for indices, accuracy in state["told"]]
         self.rng.bit_generator.state = state["rng"]

@@ -3,43 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from search_space.errors import BankwiseError
 from search_space.files import write_text
-from search_space.plan import Plan
 from strategies.base import Strategy
+from strategies.job import EngineOptions, Job
+from trainers.trial import run_trial
 
-Evaluate = Callable[[int, Plan], dict]  # trial number, plan -> metrics with "accuracy"
 
-
-def run_local(
-    strategy: Strategy,
-    evaluate: Evaluate,
-    trials: int,
-    journal: Path | None = None,
-    report: Callable[[int, dict], None] | None = None,
-) -> list[dict]:
-    """Up to `trials` trials; the records {"plan", "metrics"} in their order.
-
-    `journal` holds the finished trials and the strategy's state; called again with it, the search goes on to the
-    result that it would have had.
-    """
-    records: list[dict] = []
-    if journal is not None and journal.exists():
-        records = _resume(strategy, journal)
-    while len(records) < trials:
-        plan = strategy.ask()
+def run_local(job: Job, options: EngineOptions | None = None) -> list[dict]:
+    """Run the job's trials one after another. The journal holds the finished ones and the strategy's state."""
+    if options is not None and options.workers > 1:
+        raise BankwiseError(f"the local engine runs one trial at a time, not {options.workers}; use another engine")
+    records = _resume(job.strategy, job.journal) if job.journal.exists() else []
+    while len(records) < job.trials:
+        plan = job.strategy.ask()
         if plan is None:
             break
-        metrics = evaluate(len(records), plan)
-        strategy.tell(plan, metrics)
+        number = len(records)
+        checkpoint = job.journal.with_name(f"{job.journal.stem}-trial-{number}.pt")
+        metrics = run_trial(
+            job.task,
+            plan,
+            job.recipe,
+            checkpoint=checkpoint,
+            report=lambda epoch, number=number: job.on_epoch(number, epoch),
+        ).metrics()
+        job.strategy.tell(plan, metrics)
         records.append({"plan": plan.to_dict(), "metrics": metrics})
-        if journal is not None:
-            write_text(journal, json.dumps({"strategy": strategy.state_dict(), "trials": records}))
-        if report is not None:
-            report(len(records), records[-1])
+        write_text(job.journal, json.dumps({"strategy": job.strategy.state_dict(), "trials": records}))
+        checkpoint.unlink(missing_ok=True)
+        job.on_result(number, metrics)
     return records
 
 

@@ -11,11 +11,13 @@ from strategies.encodings import BOX, ImportanceEncoding
 from strategies.scores import log_capture
 
 STARTUP = 8
+STEPS = 8  # away from a point whose plan is known
 
 
 class TPE(Strategy):
-    """The first plan is the closed form's. The study is rebuilt from the told points at every ask, so that a resumed
-    search proposes what the undisturbed one would have."""
+    """The first plan is the closed form's. A proposal depends on the told points and a seed drawn for it, not on what
+    the sampler did before, so that a resumed search proposes what the undisturbed one would have. Many points decode to
+    one plan: from one whose plan is known it steps away, ever farther."""
 
     name = "tpe"
 
@@ -23,30 +25,35 @@ class TPE(Strategy):
         super().__init__(space, seed)
         self.encoding = ImportanceEncoding(space, log_capture(space))
         self.points: dict[tuple[int, ...], list[float]] = {}
+        self._box = {name: optuna.distributions.FloatDistribution(*BOX) for name in self.encoding.names}
+        self._start_study()
+
+    def _start_study(self) -> None:
+        self._study, self._seen = _quiet_study(), 0
 
     def _propose(self) -> np.ndarray:
         point = [0.0] * len(self.encoding.names) if not self.asked else self._suggest()
         indices = self.encoding.decode(point)
+        for step in range(STEPS):  # a point beside it costs far less than another suggestion
+            if tuple(int(i) for i in indices) not in self._known:
+                break
+            moved = np.array(point) + self.rng.normal(0, 0.1 * 1.5**step, len(point))
+            point = np.clip(moved, *BOX).tolist()
+            indices = self.encoding.decode(point)
         self.points.setdefault(tuple(int(i) for i in indices), point)
         return indices
 
     def _suggest(self) -> list[float]:
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=STARTUP, multivariate=True, seed=int(self.rng.integers(2**31))
-        )
-        space = {name: optuna.distributions.FloatDistribution(*BOX) for name in self.encoding.names}
-        study = _quiet_study(sampler)
-        study.add_trials(
-            [
-                optuna.create_trial(
-                    params=dict(zip(space, self.points[indices], strict=True)), distributions=space, value=accuracy
-                )
-                for indices, accuracy in self.told
-                if indices in self.points
-            ]
-        )
-        trial = study.ask(space)
-        return [trial.params[name] for name in space]
+        for indices, accuracy in self.told[self._seen :]:
+            if indices in self.points:
+                params = dict(zip(self._box, self.points[indices], strict=True))
+                self._study.add_trial(optuna.create_trial(params=params, distributions=self._box, value=accuracy))
+        self._seen = len(self.told)
+        seed = int(self.rng.integers(2**31))
+        self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, multivariate=True, seed=seed)
+        trial = self._study.ask(self._box)
+        self._study.tell(trial, state=optuna.trial.TrialState.FAIL)  # out of the sampler's sight; told ones are added
+        return [trial.params[name] for name in self._box]
 
     def state_dict(self) -> dict:
         points = [[list(indices), point] for indices, point in self.points.items()]
@@ -55,12 +62,13 @@ class TPE(Strategy):
     def load_state_dict(self, state) -> None:
         super().load_state_dict(state)
         self.points = {tuple(indices): list(point) for indices, point in state["points"]}
+        self._start_study()
 
 
-def _quiet_study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+def _quiet_study() -> optuna.Study:
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        return optuna.create_study(direction="maximize", sampler=sampler)
+        return optuna.create_study(direction="maximize")
     finally:
         optuna.logging.set_verbosity(before)

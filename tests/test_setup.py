@@ -24,7 +24,12 @@ BESIDE = ("tests", "results", "benchmarks", "examples", "docs")  # no package im
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FILES = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MAX_LINES = 450
-DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "pytorch_lightning": "pytorch-lightning"}
+DISTRIBUTIONS = {
+    "grpc": "grpcio",
+    "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
+    "pytorch_lightning": "pytorch-lightning",
+}
 
 # Imports whole packages and names the heavy modules that came along; runs in a fresh interpreter.
 IMPORT_PACKAGES = """

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
-from bankwise.cli import options
+from bankwise.cli import engines, options
 
 
 def search(
@@ -23,7 +23,13 @@ def search(
     strategy: Annotated[
         str, Option(help="uniform, random, rate, sensitivity, gradient, evolution or tpe.")
     ] = "evolution",
-    engine: Annotated[str, Option(help="Where trials run: local.")] = "local",
+    engine: Annotated[str, Option(help="Where trials run: local, nni or ray.", rich_help_panel="Engine")] = "local",
+    workers: engines.Workers = 1,
+    final_workers: engines.FinalWorkers = None,
+    address: engines.Address = None,
+    resources: engines.Resources = None,
+    scheduler: engines.Scheduler = None,
+    port: Annotated[int, Option(help="Of NNI's web page, while it runs.", rich_help_panel="Engine")] = 8080,
     trials: Annotated[int, Option(help="Plans to try by short trainings.")] = 16,
     uniform_trials: Annotated[int, Option(help="Uniform plans to try alike, as the baseline.")] = 4,
     finalists: Annotated[int, Option(help="Plans of each that are trained in full; the best one is kept.")] = 2,
@@ -57,6 +63,7 @@ def search(
     from bankwise.cli.output import console, print_json, results_table
     from bankwise.cli.progress import Display
 
+    spread = engines.engine_options(workers, address, resources, scheduler, port=port, final_workers=final_workers)
     chosen = searching.SearchSettings(
         strategy=strategy,
         engine=engine,
@@ -93,7 +100,16 @@ def search(
     )
     with Display() as display:
         summary = searching.search(
-            network, data, budget, out, chosen, accounting=accounting, data_root=data_root, limit=limit, watch=display
+            network,
+            data,
+            budget,
+            out,
+            chosen,
+            accounting=accounting,
+            data_root=data_root,
+            limit=limit,
+            watch=display,
+            options=spread,
         )
     page = _report(out)
     if as_json:

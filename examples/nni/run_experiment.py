@@ -1,0 +1,31 @@
+"""A search as an NNI experiment, from Python: `python examples/nni/run_experiment.py FOLDER`; the page is at 8080."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nni.experiment import Experiment, ExperimentConfig
+
+from bankwise.nni_folder import init
+from search_space.space import SpaceSettings
+from strategies.nni.config import Launch
+from strategies.nni.results import best
+from trainers.recipe import Recipe
+
+
+def main(folder: Path, port: int = 8080, trials: int = 8, limit: int | None = None) -> None:
+    launch = Launch(tuner="BudgetTuner", strategy="evolution", trials=trials)
+    init(folder, "tiny", "digits", "900B", launch, Recipe(epochs=20), SpaceSettings(), trial_epochs=5, limit=limit)
+    experiment = Experiment(ExperimentConfig.load(folder / "config.yml"))
+    try:
+        experiment.run(port)
+    finally:
+        experiment.stop()
+    found = best(str(folder))
+    found.plan.save(folder / "plan.yaml")
+    print(f"{found.accuracy:.4f} in {found.cost.file_bytes} bytes: {folder / 'plan.yaml'}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
