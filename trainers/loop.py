@@ -19,7 +19,7 @@ from search_space.errors import BankwiseError
 from trainers.augment import Augmentation
 from trainers.checkpoint import load_checkpoint, save_checkpoint
 from trainers.data import ImageData, to_input
-from trainers.evaluate import accuracy, kept_mode
+from trainers.evaluate import accuracy, kept_mode, recalibrate
 from trainers.group import Group
 from trainers.optimization import make_optimizer, make_schedule
 from trainers.recipe import Recipe
@@ -150,6 +150,8 @@ class _Run:
                     pixels = augmentation.apply(pixels, indices)
                 total += self._step(pixels, self.labels[indices], self.group.weight(batch)) * len(indices)
                 seen += len(batch)
+            if self.recipe.recalibrate:
+                recalibrate(self.model, self.pixels, batches=self.recipe.recalibrate)
             self.group.average_buffers(self.model)
             right = accuracy(self.model, self.data.val_x, self.data.val_y) if self.group.leads else 0.0
         total, right = self.group.total(total), self.group.of_leader(right)

@@ -19,8 +19,9 @@ class Recipe:
     """How a network is trained.
 
     `lr` is the peak learning rate (SGD wants about 0.1); `distill` the share of the teacher's term in the loss and
-    `temperature` that of its softmax (Hinton et al. 2015); `amp` bfloat16 autocast, `auto`: on CUDA only; `threads` the
-    CPU threads of torch, None: as they are.
+    `temperature` that of its softmax (Hinton et al. 2015); `recalibrate` the batches of 200 training images by which batch
+    norm statistics are estimated anew at the end of every epoch: the running ones lag behind weights whose signs flip;
+    `amp` bfloat16 autocast, `auto`: on CUDA only; `threads` the CPU threads of torch, None: as they are.
     """
 
     epochs: int = 10
@@ -33,13 +34,14 @@ class Recipe:
     distill: float = 0.0
     temperature: float = 4.0
     augment: bool = True
+    recalibrate: int = 10
     amp: str = "auto"
     channels_last: bool = True
     seed: int = 0
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 1), ("seed", 0)):
+        for name, low in (("epochs", 1), ("batch", 1), ("seed", 0), ("recalibrate", 0)):
             self._integer(name, low)
         if self.threads is not None:
             self._integer("threads", 1)

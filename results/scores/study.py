@@ -39,7 +39,7 @@ from trainers.task import Task, make_task
 from trainers.trial import run_trial
 
 HERE = Path(__file__).resolve().parent
-RECIPE = Recipe(epochs=5)
+RECIPE = Recipe(epochs=5, recalibrate=0)
 SUPERNET_EPOCHS = 6
 TRIAL_EPOCHS = (1, 2)
 CHOICES = 16  # efficient choices a layer, from which plans are drawn

@@ -17,6 +17,7 @@ from torch import nn
 from search_space.errors import BankwiseError
 from trainers.checkpoint import load_checkpoint
 from trainers.data import ImageData, load_data, to_input
+from trainers.evaluate import accuracy, recalibrate
 from trainers.loop import StopTraining, train
 from trainers.recipe import Recipe
 
@@ -83,6 +84,21 @@ def test_it_learns_digits():
     assert reports == history and [report.epoch for report in history] == list(range(1, 13))
     assert history[-1].accuracy > 0.93 and history[-1].loss < history[0].loss / 3
     assert all(report.epochs == 12 and report.seconds > 0 for report in history)
+
+
+@pytest.mark.parametrize("batches", [0, 1, 10])
+def test_every_epoch_ends_with_the_statistics_of_its_weights(batches):
+    """What the epoch reports is the accuracy of the network with them, and the next epoch trains as without."""
+    data, reports = images(), []
+    recipe = dataclasses.replace(RECIPE, epochs=2, recalibrate=batches)
+    plain, model = network(), network()
+    train(plain, data, dataclasses.replace(recipe, recalibrate=0))
+    train(model, data, recipe, report=lambda report: reports.append(report.accuracy))
+    assert all(torch.equal(*pair) for pair in zip(plain.parameters(), model.parameters(), strict=True))
+    if batches:
+        recalibrate(plain, data.train_x, batches=batches)
+    assert same(weights(model), weights(plain))
+    assert reports[-1] == accuracy(plain, data.val_x, data.val_y)
 
 
 def test_a_killed_training_ends_with_the_same_bits(tmp_path, unbroken):
