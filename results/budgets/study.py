@@ -46,7 +46,8 @@ NARROWER = ((2, "small@0.5"), (2, "small@0.25"), (4, "small@0.5"))  # searched a
 IMAGES = 12_000
 NETWORK = "small"
 SETTINGS = SearchSettings(
-    strategy="evolution", trials=10, uniform_trials=4, finalists=2, seeds=3, trial_epochs=2, recipe=Recipe(epochs=5)
+    strategy="evolution", trials=10, uniform_trials=4, finalists=2, seeds=3, trial_epochs=2,
+    recipe=Recipe(epochs=5, recalibrate=0),
 )
 ENDS = ("binary", "int4", "int8")  # of the narrowed network's first and last layer
 
