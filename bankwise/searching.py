@@ -1,8 +1,8 @@
 """The main job: from a network, data and a budget in bytes to the best plan and a file of exactly the planned size.
 
-Phases, each resumable: the uncompressed network (also the teacher), the strategy's own preparation, the search by short
-trials, the best uniform plan by the same trials, finalists, the final trainings over several seeds, the test set (read
-once, at the end).
+Phases, each resumable: the widths of the stages where they are searched, the uncompressed network (also the teacher),
+the strategy's own preparation, the search by short trials, the best uniform plan by the same trials, finalists, the
+final trainings over several seeds, the test set (read once, at the end).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 from bankwise.engines import ENGINES
 from bankwise.phases import Phases, Progress, Watch
 from bankwise.run_folder import RunFolder
+from bankwise.widths import WidthTrials, best_network, check_network, most_trials, narrowest
 from search_space.budget import Budget
 from search_space.errors import BankwiseError, unknown
+from search_space.networks import stages
 from search_space.plan import Plan
 from search_space.price import price
 from search_space.space import SearchSpace, SpaceSettings
@@ -34,7 +36,8 @@ from trainers.trial import TrialResult
 class SearchSettings:
     """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
     tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full and the better one, by the
-    validation split, over `seeds` further seeds."""
+    validation split, over `seeds` further seeds. `widths` are multipliers of channels, searched for every stage of the
+    network before the plan is (`bankwise.widths`)."""
 
     strategy: str = "evolution"
     engine: str = "local"
@@ -48,20 +51,27 @@ class SearchSettings:
     space: SpaceSettings = field(default_factory=SpaceSettings)
     max_ram: int | None = None
     max_ops: int | None = None
+    widths: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
         if self.engine not in ENGINES:
             raise unknown("engine", self.engine, ENGINES)
+        for width in self.widths:
+            if not 0 < width < float("inf"):
+                raise BankwiseError(f"width {width:g} must be a number above 0 such as 0.5")
         for name in ("trials", "uniform_trials", "finalists", "seeds", "trial_epochs"):
             if getattr(self, name) < 1:
                 raise BankwiseError(f"{name}={getattr(self, name)} must be at least 1")
 
-    def work(self) -> dict[str, int]:
+    def work(self, network: str) -> dict[str, int]:
         """Epochs that each phase is planned to train."""
         full, finalists = self.recipe.epochs, self.finalists * self.recipe.epochs
-        work = {"uncompressed": self.seeds * full, "prepare": full if STRATEGIES[self.strategy].trains_supernet else 0}
+        work = {}
+        if self.widths:
+            work["widths"] = 2 * self.trial_epochs * most_trials(stages(network), self.widths)
+        work |= {"uncompressed": self.seeds * full, "prepare": full if STRATEGIES[self.strategy].trains_supernet else 0}
         work |= {"search": self.trials * self.trial_epochs, "search finalists": finalists}
         if self.strategy != "uniform":
             work |= {"uniform": self.uniform_trials * self.trial_epochs, "uniform finalists": finalists}
@@ -89,15 +99,19 @@ def search(
     BankwiseError for other bad input.
     """
     settings = settings or SearchSettings()
+    if settings.widths:
+        check_network(network)
     source = None
     if isinstance(data, str):
         root = None if data_root is None else str(Path(data_root).resolve())
         source = TaskSource(network, data, settings.recipe, root, limit, settings.space.keep)
         data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit)
     task = make_task(network, data, settings.recipe, settings.space.keep)
-    space = SearchSpace(task.shape, settings.space)
     limits = Budget.parse(budget, task.shape, accounting)
-    budgeted = BudgetedSpace(space, limits, settings.max_ram, settings.max_ops)
+    smallest = task
+    if settings.widths:
+        smallest = make_task(narrowest(network, settings.widths), data, settings.recipe, settings.space.keep)
+    space = budgeted(smallest, limits, settings)
     folder = RunFolder(out)
     folder.claim(
         {
@@ -109,7 +123,11 @@ def search(
             **_plain(settings),
         }
     )
-    return folder.finished() or _Search(task, budgeted, folder, settings, watch, source, options).run()
+    return folder.finished() or _Search(task, space, folder, settings, watch, source, options).run()
+
+
+def budgeted(task: Task, limits: Budget, settings: SearchSettings) -> BudgetedSpace:
+    return BudgetedSpace(SearchSpace(task.shape, settings.space), limits, settings.max_ram, settings.max_ops)
 
 
 def _plain(settings: SearchSettings) -> dict:
@@ -130,12 +148,13 @@ class _Search(Phases):
         source: TaskSource | None,
         options: EngineOptions | None,
     ):
-        super().__init__(task, folder, settings.recipe, settings.seed, settings.work(), watch)
+        super().__init__(task, folder, settings.recipe, settings.seed, settings.work(task.shape.network), watch)
         self.space, self.settings, self.source, self.options = space, settings, source, options
 
     def run(self) -> dict:
         begin = time.time()
         ENGINES[self.settings.engine].check(self.options or EngineOptions())
+        widths = self.choose_widths() if self.settings.widths else None
         seeds = self.settings.seeds
         uncompressed = self.uncompressed(seeds)
         searched_plan = self.choose("search", self.settings.strategy, self.settings.trials)
@@ -162,6 +181,7 @@ class _Search(Phases):
             "budget_bytes": self.space.budget.bytes,
             **self.publish(searched_plan, searched),
             "strategy": self.settings.strategy,
+            "widths": widths,
             "baseline_uniform": None,
             "uncompressed": self.measure_networks(uncompressed),
         }
@@ -175,6 +195,31 @@ class _Search(Phases):
         summary["seconds"] = time.time() - begin
         self.folder.write(self.folder.summary, summary)
         return summary
+
+    def choose_widths(self) -> dict[str, float]:
+        """Go on with the network of the best widths; the validation accuracy of each that was tried."""
+        settings, done = self.settings, 0
+
+        def report(network: str, epoch: EpochReport) -> None:
+            nonlocal done
+            done += 1
+            self.watch("widths", done, f"{network} epoch {epoch.epoch}/{epoch.epochs} accuracy {epoch.accuracy:.4f}")
+
+        trials = WidthTrials(
+            self.task.shape.network,
+            self.task.data,
+            self.seeded(0, settings.trial_epochs),
+            lambda task: budgeted(task, self.space.budget, settings),
+            settings.space.keep,
+            self.folder,
+            report,
+        )
+        network, accuracies = best_network(trials, settings.widths)
+        self.task = make_task(network, self.task.data, self.task.recipe, settings.space.keep)
+        self.space = budgeted(self.task, self.space.budget, settings)
+        if self.source is not None:
+            self.source = dataclasses.replace(self.source, network=network)
+        return accuracies
 
     def choose(self, phase: str, name: str, trials: int) -> Plan | None:
         """Search by short trials, then train the finalists in full and take the best by the validation split."""

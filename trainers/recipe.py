@@ -20,8 +20,9 @@ class Recipe:
 
     `lr` is the peak learning rate (SGD wants about 0.1); `distill` the share of the teacher's term in the loss and
     `temperature` that of its softmax (Hinton et al. 2015); `amp` bfloat16 autocast, `auto`: on CUDA only; `threads` the
-    CPU threads of torch, None: as they are. `recalibrate` is the number of batches of 200 training images by which batch
-    norm statistics are estimated anew at the end of every epoch: the running ones lag behind weights whose signs flip.
+    CPU threads of torch, None: as they are. `recalibrate` is the number of batches of 200 training images by which
+    batch norm statistics are estimated anew at the end of every epoch: the running ones lag behind weights whose signs
+    flip.
     """
 
     epochs: int = 10

@@ -12,7 +12,8 @@ _SPACE, _TRAINING, _LIMITS = "What a layer may be", "Training", "Budget and limi
 Network = Annotated[
     str,
     Option(
-        help="Network: tiny, small, vgg_small, vgg16, resnet20, resnet56, resnet18 (NAME@0.5: half the channels), "
+        help="Network: tiny, small, vgg_small, vgg16, resnet20, resnet56, resnet18 (NAME@0.5: half the channels; "
+        "NAME@1,0.5,0.5: stage by stage), "
         "torchvision:NAME, or your own package.module:callable."
     ),
 ]

@@ -36,6 +36,14 @@ def search(
     seeds: options.Seeds = 3,
     seed: options.Seed = 0,
     trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 8,
+    widths: Annotated[
+        str | None,
+        Option(
+            metavar="W[,W]",
+            help="Multipliers of channels, such as 0.25,0.5,1: search the width of every stage before the plan.",
+            show_default=False,
+        ),
+    ] = None,
     space: options.Space = None,
     first: options.First = None,
     hidden: options.Hidden = None,
@@ -97,6 +105,7 @@ def search(
         ),
         max_ram=settings.whole("--max-ram", max_ram, settings.SIZES),
         max_ops=settings.whole("--max-ops", max_ops, settings.COUNTS),
+        widths=settings.numbers("--widths", widths),
     )
     with Display() as display:
         summary = searching.search(

@@ -32,6 +32,14 @@ def whole(option: str, text: str | None, units: Mapping[str, int]) -> int | None
     return value
 
 
+def numbers(option: str, text: str | None) -> tuple[float, ...]:
+    """Numbers with commas between them."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise BankwiseError(f"{option} {text!r} is not numbers with commas between them, such as 0.25,0.5,1") from None
+
+
 def input_shape(text: str) -> tuple[int, int, int]:
     """CHANNELSxHEIGHTxWIDTH, such as 3x224x224."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text.strip())

@@ -14,25 +14,32 @@ import torch
 from torch import nn
 
 from search_space.errors import BankwiseError, unknown
+from search_space.networks.blocks import Width
 from search_space.networks.resnet import resnet18, resnet20, resnet56
 from search_space.networks.small import small, tiny
 from search_space.networks.vgg import vgg16, vgg_small
 from search_space.torchvision_import import import_torchvision
 
-_NETWORKS: dict[str, Callable[[int, int, float], nn.Module]] = {
-    "tiny": tiny,
-    "small": small,
-    "vgg_small": vgg_small,
-    "vgg16": vgg16,
-    "resnet20": resnet20,
-    "resnet56": resnet56,
-    "resnet18": resnet18,
+# Each with its number of stages, of which each may have a width of its own.
+_NETWORKS: dict[str, tuple[Callable[[int, int, Width], nn.Module], int]] = {
+    "tiny": (tiny, 3),
+    "small": (small, 3),
+    "vgg_small": (vgg_small, 3),
+    "vgg16": (vgg16, 5),
+    "resnet20": (resnet20, 3),
+    "resnet56": (resnet56, 3),
+    "resnet18": (resnet18, 4),
 }
 
 
 def network_names() -> list[str]:
     """The networks that come with the project."""
     return list(_NETWORKS)
+
+
+def stages(name: str) -> int:
+    """The number of stages of one of `network_names()`."""
+    return _NETWORKS[name][1]
 
 
 def names_code(reference: str) -> bool:
@@ -44,7 +51,7 @@ def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     """The network that `reference` names, with fresh weights, for `classes` classes and `in_channels` input channels.
 
     NAME             one of `network_names()`
-    NAME@WIDTH       the same with its channels multiplied by WIDTH
+    NAME@WIDTH       the same with its channels multiplied by WIDTH; NAME@W1,W2,... by one for each stage
     torchvision:NAME a classifier of torchvision
     MODULE:CALLABLE  a user's factory (or nn.Module class), importable from the current directory too; it is given
                      `num_classes` and `in_channels` where its signature names them
@@ -56,7 +63,11 @@ def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     name, at, width = reference.partition("@")
     if name not in _NETWORKS:
         raise unknown("network", name, [*_NETWORKS, "torchvision:NAME", "package.module:callable"])
-    return _NETWORKS[name](classes, in_channels, _width(reference, width) if at else 1.0)
+    widths = tuple(_width(reference, one) for one in width.split(",")) if at else (1.0,)
+    try:
+        return _NETWORKS[name][0](classes, in_channels, widths)
+    except BankwiseError as error:
+        raise BankwiseError(f"network {reference!r}: {error}") from None
 
 
 def _width(reference: str, text: str) -> float:
@@ -65,7 +76,7 @@ def _width(reference: str, text: str) -> float:
     except ValueError:
         width = math.nan
     if not 0 < width < math.inf:
-        raise BankwiseError(f"network {reference!r}: the width must be a number above 0 such as 0.5, not {text!r}")
+        raise BankwiseError(f"network {reference!r}: a width must be a number above 0 such as 0.5, not {text!r}")
     return width
 
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
+
+from search_space.errors import BankwiseError
+
+Width = float | Sequence[float]  # a multiplier of channels for the whole network, or one for each of its stages
+
+
+def stage_widths(width: Width, stages: int) -> list[float]:
+    """A width multiplier for each of `stages` stages."""
+    widths = list(width) if isinstance(width, Sequence) else [width]
+    if len(widths) not in (1, stages):
+        raise BankwiseError(f"{len(widths)} widths for a network of {stages} stages: give one, or one for each stage")
+    return widths * (stages // len(widths))
 
 
 def channels(base: int, width: float) -> int:

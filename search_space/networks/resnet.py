@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import relu
 
-from search_space.networks.blocks import channels, conv_norm_relu, pooled_classifier
+from search_space.networks.blocks import Width, channels, conv_norm_relu, pooled_classifier, stage_widths
 
 
 class BasicBlock(nn.Module):
@@ -31,28 +31,29 @@ class BasicBlock(nn.Module):
         return relu(y + self.shortcut(x))
 
 
-def resnet20(num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> nn.Module:
+def resnet20(num_classes: int = 10, in_channels: int = 3, width: Width = 1.0) -> nn.Module:
     """Three stages of three blocks, 16-32-64 channels."""
     return _resnet([16, 32, 64], 3, num_classes, in_channels, width)
 
 
-def resnet56(num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> nn.Module:
+def resnet56(num_classes: int = 10, in_channels: int = 3, width: Width = 1.0) -> nn.Module:
     """Three stages of nine blocks, 16-32-64 channels."""
     return _resnet([16, 32, 64], 9, num_classes, in_channels, width)
 
 
-def resnet18(num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> nn.Module:
+def resnet18(num_classes: int = 10, in_channels: int = 3, width: Width = 1.0) -> nn.Module:
     """Four stages of two blocks, 64 to 512 channels, behind the CIFAR stem: a 3x3 convolution and no pooling."""
     return _resnet([64, 128, 256, 512], 2, num_classes, in_channels, width)
 
 
-def _resnet(bases: list[int], blocks: int, num_classes: int, in_channels: int, width: float) -> nn.Sequential:
+def _resnet(bases: list[int], blocks: int, num_classes: int, in_channels: int, width: Width) -> nn.Sequential:
     """A stage of `blocks` blocks for each of `bases`; every stage but the first halves the map."""
-    c = channels(bases[0], width)
+    widths = stage_widths(width, len(bases))
+    c = channels(bases[0], widths[0])
     stem = conv_norm_relu(in_channels, c)
     stages = []
-    for stage, base in enumerate(bases):
-        n = channels(base, width)
+    for stage, (base, multiplier) in enumerate(zip(bases, widths, strict=True)):
+        n = channels(base, multiplier)
         strides = [1 if stage == 0 else 2] + [1] * (blocks - 1)
         stages.append(nn.Sequential(*(BasicBlock(c if i == 0 else n, n, stride) for i, stride in enumerate(strides))))
         c = n

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from search_space.errors import BankwiseError
-from search_space.networks import build, network_names
+from search_space.networks import build, network_names, stages
 
 # The weights of the papers' worked table: every 3x3 convolution but the first. The first convolution, the 1x1
 # projections of the shortcuts and the classifier are outside.
@@ -62,9 +62,38 @@ def test_width_multiplies_channels():
     assert {conv.out_channels for conv in convolutions(meta("tiny@0.001"))} == {1}
 
 
-@pytest.mark.parametrize("width", ["", "x", "0", "-1", "nan", "inf"])
+@pytest.mark.parametrize(
+    ("reference", "stages"),
+    {
+        "tiny@0.5,2,0.25": [[8], [64, 64], [16]],
+        "small@1,0.5,0.25": [[32, 32], [32, 32], [32, 32]],
+        "vgg_small@0.125,0.0625,0.5": [[16, 16], [16, 16], [256, 256]],
+        "vgg16@0.5,0.25,0.125,0.0625,1": [[32] * 2, [32] * 2, [32] * 3, [32] * 3, [512] * 3],
+        "resnet20@2,0.5,0.25": [[32] * 7, [16] * 7, [16] * 7],  # stem or projection, and three blocks
+    }.items(),
+)
+def test_a_width_for_each_stage(reference, stages):
+    found = [conv.out_channels for conv in convolutions(meta(reference))]
+    assert found == [channels for stage in stages for channels in stage]
+
+
+@pytest.mark.parametrize("name", network_names())
+def test_stages_are_those_that_take_a_width(name):
+    count = stages(name)
+    assert convolutions(meta(f"{name}@{','.join(['0.5'] * count)}"))
+    for other in {2, 3, 4, 5, 6} - {count}:
+        with pytest.raises(BankwiseError, match=f"{other} widths for a network of {count} stages"):
+            meta(f"{name}@{','.join(['0.5'] * other)}")
+
+
+def test_a_number_of_widths_that_is_not_that_of_the_stages():
+    with pytest.raises(BankwiseError, match="^network 'small@1,2': 2 widths for a network of 3 stages"):
+        build("small@1,2", classes=10, in_channels=3)
+
+
+@pytest.mark.parametrize("width", ["", "x", "1,", "1,2,0", "0", "-1", "nan", "inf"])
 def test_bad_width(width):
-    with pytest.raises(BankwiseError, match="width must be a number above 0"):
+    with pytest.raises(BankwiseError, match="a width must be a number above 0"):
         build(f"small@{width}", classes=10, in_channels=3)
 
 

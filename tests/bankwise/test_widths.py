@@ -1,0 +1,91 @@
+"""Widths: the climb against brute force, trials that resume, and a search that goes on with the best network."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bankwise.searching import SearchSettings, search
+from bankwise.widths import climb, most_trials, reference
+from search_space.errors import BankwiseError, InfeasibleBudget
+from search_space.modelfile import read
+from trainers.recipe import Recipe
+
+QUICK = dict(trials=2, uniform_trials=1, finalists=1, seeds=1, trial_epochs=2, recipe=Recipe(epochs=2, threads=1))
+
+
+@pytest.mark.parametrize(
+    ("widths", "text"),
+    [((1.0, 1.0), "tiny"), ((0.5, 0.5), "tiny@0.5"), ((0.25,), "tiny@0.25"), ((1, 0.5, 2), "tiny@1,0.5,2")],
+)
+def test_references(widths, text):
+    assert reference("tiny", widths) == text
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.5]), min_size=1, max_size=4, unique=True),
+    st.integers(0, 2**32),
+)
+def test_the_climb_is_above_every_equal_width_and_every_step_of_one_stage(count, multipliers, seed):
+    """What fits is decided by the sum of widths, what it is worth by a hash: brute force over what it may look at."""
+    limit = min(multipliers) * count + seed % 3
+
+    def score(widths):
+        return None if sum(widths) > limit else hash((seed, widths)) % 1000 / 1000
+
+    best, scores = climb(count, multipliers, score)
+    every = {w: score(w) for w in itertools.product(multipliers, repeat=count) if score(w) is not None}
+    assert scores.items() <= every.items() and scores[best] == max(scores.values())
+    assert {w for w in every if len(set(w)) == 1} <= scores.keys()
+    assert len(scores) <= most_trials(count, multipliers)
+    steps = sorted(multipliers)
+    for found in scores.keys() - {(w,) * count for w in multipliers}:
+        nearest = [
+            other for other in scores
+            if sum(a != b for a, b in zip(found, other, strict=True)) == 1
+            and all(abs(steps.index(a) - steps.index(b)) <= 2 for a, b in zip(found, other, strict=True))
+        ]  # fmt: skip
+        assert nearest, "a step from one that was tried before"
+
+
+def test_a_worth_that_is_a_sum_over_stages_without_a_tie_is_climbed_to_its_top():
+    """One stage wants to be narrow, one as it is, one wide."""
+    wanted = (0.5, 1.0, 2.0)
+    best, _ = climb(3, [2.0, 0.5, 1.0], lambda widths: -sum(abs(a - b) for a, b in zip(widths, wanted, strict=True)))
+    assert best == wanted
+
+
+def test_a_search_of_widths_goes_on_with_the_best_one(tmp_path):
+    settings = SearchSettings(widths=(0.25, 0.5, 1.0), **QUICK)
+    summary = search("tiny", "digits", 700, tmp_path / "run", settings, limit=300)
+    tried = summary["widths"]
+    assert summary["network"] == max(tried, key=tried.get) and {"tiny@0.25", "tiny@0.5"} <= tried.keys()
+    assert "tiny" not in tried, "no plan of the full width fits into 700 bytes"
+    assert summary["file_bytes"] == (tmp_path / "run" / "model.bankwise").stat().st_size <= 700
+    assert read(tmp_path / "run" / "model.bankwise").plan.network == summary["network"]
+
+    events = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {e["network"]: e["accuracy"] for e in events if e["phase"] == "widths"} == tried
+    (tmp_path / "run" / "summary.json").unlink()
+    again = search("tiny", "digits", 700, tmp_path / "run", settings, limit=300)
+    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+    after = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [e for e in after if e["phase"] == "widths"] == [e for e in events if e["phase"] == "widths"]
+
+
+def test_mistakes_are_one_line_before_anything_is_written(tmp_path):
+    out = tmp_path / "run"
+    for network in ("tiny@0.5", "torchvision:resnet18"):
+        with pytest.raises(BankwiseError, match=f"widths are searched for .* not for '{network}'"):
+            search(network, "digits", 700, out, SearchSettings(widths=(0.5,), **QUICK), limit=300)
+    with pytest.raises(InfeasibleBudget, match="300"):
+        search("tiny", "digits", 300, out, SearchSettings(widths=(0.25, 1.0), **QUICK), limit=300)
+    for width in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(BankwiseError, match="must be a number above 0"):
+            SearchSettings(widths=(width,))
+    assert not out.exists()
