@@ -3,7 +3,8 @@
     python results/nni/study.py --data-root DATA        (about 30 minutes on 2 cores)
 
 Network `small`, 4,800 CIFAR-10 training images of which 1/6 validate, file budget 4 KiB, trials of one epoch that start
-from the trained float network; 16 trials an experiment, 3 seeds, through `nnictl create`:
+from the trained float network, with running batch norm statistics; 16 trials an experiment, 3 seeds, through
+`nnictl create`:
 
 - `BudgetTuner`: evolution of this project.
 - `TPE, importance`: NNI's TPE, unchanged, over the importance encoding.
@@ -97,10 +98,14 @@ def run(arm: str, seed: int, options: argparse.Namespace) -> list[dict]:
 
 
 def prepare(arm: str, seed: int, folder: Path, options: argparse.Namespace) -> None:
+    recipe = folder.with_suffix(".yaml")
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    recipe.write_text("recalibrate: 0\n")
     command(
         *("bankwise", "nni", "init", str(folder), "--network", "small", "--data", "cifar10"),
         *("--data-root", str(Path(options.data_root).absolute()), "--limit", str(IMAGES), "--budget", BUDGET),
-        *("--trial-epochs", str(EPOCHS), "--epochs", str(TEACHER_EPOCHS), "--trials", str(TRIALS)),
+        *("--recipe", str(recipe), "--epochs", str(TEACHER_EPOCHS)),
+        *("--trial-epochs", str(EPOCHS), "--trials", str(TRIALS)),
         *("--concurrency", str(options.concurrency), "--seed", str(seed), "--threads", "1", *ARMS[arm]),
     )
     for name in ("teacher.pt", "teacher-weights.pt"):  # one training of the float network a seed, for all arms
