@@ -1,0 +1,191 @@
+"""Methods at equal bytes of the file: trained alike, chosen on the validation split, the files read back at the end.
+
+Each method at each budget is one job of `results.jobs`. A network is trained in floating point, then the compressed
+child from its weights, both by the same recipe; the child over further seeds, none of which chose the plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from strategies.baselines import baseline
+
+from bankwise.searching import SearchSettings, search
+from results.jobs import run_jobs
+from search_space.modelfile import read
+from search_space.plan import Plan
+from search_space.price import price
+from trainers.data import ImageData, load_data
+from trainers.evaluate import accuracy
+from trainers.loop import train
+from trainers.recipe import Recipe
+from trainers.task import Task, make_task
+from trainers.trial import run_trial
+
+FLOAT = "float32"
+
+
+@dataclass(frozen=True)
+class Study:
+    """`searches` are settings by the name that the table gives them, for every budget (KiB); `ablations` the same at
+    `ablated` alone."""
+
+    network: str
+    data: str
+    images: int
+    budgets: tuple[float, ...]
+    recipe: Recipe
+    searches: dict[str, SearchSettings]
+    methods: tuple[str, ...]
+    seeds: int = 3
+    ablated: float = 4
+    ablations: dict[str, SearchSettings] = dataclasses.field(default_factory=dict)
+
+    def load(self, root: str) -> ImageData:
+        return load_data(self.data, root=Path(root), limit=self.images)
+
+
+def searched(study: Study, root: str, folder: Path, kib: float, settings: SearchSettings) -> dict:
+    found = search(
+        study.network, study.data, round(kib * 1024), folder, settings, data_root=root, limit=study.images
+    )  # fmt: skip
+    plan = Plan.load(folder / "plan.yaml")
+    keys = ("file_bytes", "paper_bits", "accuracies", "test_accuracies", "network")
+    uniform = found["baseline_uniform"]
+    return {key: found[key] for key in keys} | {
+        "plan": plan.to_dict(),
+        "uniform": uniform and {"file_bytes": uniform["bytes"], **{key: uniform[key] for key in keys[1:4]}},
+    }
+
+
+def compared(study: Study, root: str, folder: Path, kib: float, method: str) -> dict:
+    """A baseline: its plan in closed form, its training as that of a searched one. {} where it cannot be so small."""
+    data = study.load(root)
+    found = baseline(method, study.network, data.input_shape, data.classes, round(kib * 1024))
+    if found is None:
+        return {}
+    task = make_task(found.plan.network, data, study.recipe)
+    teacher = make_task(found.plan.network, data, study.recipe).network
+    train(teacher, data, study.recipe)
+    task = dataclasses.replace(task, teacher=teacher.eval().requires_grad_(False))
+    return over_seeds(study, task, found.plan, folder) | {"network": found.plan.network, "plan": found.plan.to_dict()}
+
+
+def over_seeds(study: Study, task: Task, plan: Plan, folder: Path) -> dict:
+    validation, test = [], []
+    for seed in range(1, 1 + study.seeds):
+        file = folder / f"seed{seed}.bankwise"
+        validation.append(run_trial(task, plan, dataclasses.replace(study.recipe, seed=seed), file=file).accuracy)
+        test.append(accuracy(read(file).network(), *task.data.test()))
+    cost = price(task.shape, plan)
+    return {
+        "file_bytes": cost.file_bytes, "paper_bits": cost.paper_bits, "accuracies": validation, "test_accuracies": test,
+    }  # fmt: skip
+
+
+def floating(study: Study, root: str) -> dict:
+    data = study.load(root)
+    validation, test = [], []
+    for seed in range(study.seeds):
+        recipe = dataclasses.replace(study.recipe, seed=seed)
+        task = make_task(study.network, data, recipe)
+        validation.append(train(task.network, data, recipe)[-1].accuracy)
+        test.append(accuracy(task.network, *data.test()))
+    return {
+        "file_bytes": task.shape.float_bytes, "paper_bits": 32 * task.shape.weights, "accuracies": validation,
+        "test_accuracies": test, "network": study.network,
+    }  # fmt: skip
+
+
+def run(study: Study, root: str, cache: Path) -> dict[str, dict]:
+    """Every result by "NAME, KiB"; what is through lies in `cache`."""
+    results = {}
+    wanted = [(name, kib, settings) for name, settings in study.searches.items() for kib in study.budgets]
+    wanted += [(name, study.ablated, settings) for name, settings in study.ablations.items()]
+    jobs = [
+        (_label(name, kib), (study, root, cache / f"search-{_label(name, kib)}", kib, settings))
+        for name, kib, settings in wanted
+    ]
+    results |= run_jobs(searched, jobs, cache)
+    results |= run_jobs(floating, [(FLOAT, (study, root))], cache)
+    jobs = [
+        (_label(method, kib), (study, root, cache / _label(method, kib), kib, method))
+        for method in study.methods
+        for kib in study.budgets
+    ]
+    return results | run_jobs(compared, jobs, cache)
+
+
+def _label(name: str, kib: float) -> str:
+    return f"{name.replace(' ', '-')}-{kib:g}KiB"
+
+
+def percent(values: list[float]) -> str:
+    return f"{100 * statistics.fmean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
+
+
+def _row(budget: str, name: str, found: dict) -> str:
+    cells = [budget, name, found["network"], f"{found['file_bytes']:,}", f"{found['paper_bits']:,}"]
+    return f"| {' | '.join([*cells, percent(found['accuracies']), percent(found['test_accuracies'])])} |"
+
+
+def tables(study: Study, results: dict[str, dict]) -> tuple[str, str]:
+    """The methods at every budget; the ablations at one."""
+    heads = ("budget", "method", "network", "file bytes", "paper bits", "validation %", "test %")
+    head = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = list(head)
+    for kib in study.budgets:
+        found = {name: results[_label(name, kib)] for name in (*study.searches, *study.methods)}
+        budget = f"{kib:g} KiB"
+        for name, one in sorted(found.items(), key=lambda pair: -sum(pair[1].get("accuracies", [0]))):
+            none = f"| {budget} | {name} | cannot be so small |" + " |" * 4
+            lines.append(_row(budget, name, one) if one else none)
+    lines.append(_row("", FLOAT, results[FLOAT]))
+    fewer = list(head)
+    for name in (*study.searches, *study.ablations):
+        fewer.append(_row(f"{study.ablated:g} KiB", name, results[_label(name, study.ablated)]))
+    return "\n".join(lines) + "\n", "\n".join(fewer) + "\n"
+
+
+def draw(study: Study, results: dict[str, dict]) -> Figure:
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate((*study.searches, *study.methods)):
+        mine = [one for kib in study.budgets if (one := results[_label(name, kib)])]
+        axes.errorbar(
+            [one["file_bytes"] / 1024 for one in mine],
+            [100 * statistics.fmean(one["test_accuracies"]) for one in mine],
+            [100 * statistics.stdev(one["test_accuracies"]) for one in mine],
+            fmt="o-" if name in study.searches else "sv^<>dPX*h"[number % 10] + "--",
+            capsize=3, lw=2 if name in study.searches else 1, label=name,
+        )  # fmt: skip
+    whole = results[FLOAT]
+    label = f"float32, {whole['file_bytes'] / 1024:.0f} KiB"
+    axes.axhline(100 * statistics.fmean(whole["test_accuracies"]), color="0.5", lw=1, label=label)
+    axes.set(xscale="log", xlabel="file size (KiB)", ylabel="test accuracy of the file (%)")
+    axes.set_xticks(study.budgets, [f"{kib:g}" for kib in study.budgets])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def write(study: Study, root: str, cache: Path, folder: Path) -> None:
+    """Run it, and write table.md, ablations.md, accuracy.png, results.json and the searched plans to `folder`."""
+    results = run(study, root, cache)
+    methods, ablations = tables(study, results)
+    (folder / "table.md").write_text(methods)
+    (folder / "ablations.md").write_text(ablations)
+    (folder / "results.json").write_text(json.dumps(results, indent=1))
+    draw(study, results).savefig(folder / "accuracy.png", dpi=160)
+    for name in study.searches:
+        for kib in study.budgets:
+            source = cache / f"search-{_label(name, kib)}" / "plan.yaml"
+            shutil.copy(source, folder / f"plan-{_label(name, kib)}.yaml")
+    print(methods + "\n" + ablations)

@@ -1,0 +1,72 @@
+"""Fashion-MNIST at 1, 2, 4, 8 and 16 KiB: searched plans beside what a user would pick instead, at equal bytes.
+
+    python results/fashion/study.py --data-root DATA        (about 50 minutes on 2 cores)
+
+Writes table.md, ablations.md, accuracy.png, results.json and the searched plans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bankwise.searching import SearchSettings
+from results.equal_bytes import Study, write
+from search_space.space import SpaceSettings
+from trainers.recipe import Recipe
+
+RECIPE = Recipe(epochs=4)
+ALL = ("stacked", "sparse", "composite", "binary", "int4", "int8")
+SEARCH = SearchSettings(
+    trials=8,
+    uniform_trials=2,
+    finalists=2,
+    seeds=3,
+    trial_epochs=1,
+    recipe=RECIPE,
+    widths=(0.25, 0.5, 1.0),
+    space=SpaceSettings(hidden=ALL),
+)
+
+
+def family(*kinds: str) -> SearchSettings:
+    return dataclasses.replace(SEARCH, space=SpaceSettings(hidden=kinds))
+
+
+STUDY = Study(
+    network="small",
+    data="fashion-mnist",
+    images=6000,
+    budgets=(1, 2, 4, 8, 16),
+    recipe=RECIPE,
+    searches={"searched": SEARCH},
+    methods=(
+        "uniform-stacked", "tiled", "subbit", "bwn", "int4",
+        "narrower-1-bit", "narrower-4-bit", "narrower-8-bit",
+    ),
+    ablations={
+        "stacked alone": family("stacked"),
+        "sparse alone": family("sparse"),
+        "composite alone": family("composite"),
+        "binary and integers": family("binary", "int4", "int8"),
+        "no kernel split": dataclasses.replace(SEARCH, space=SpaceSettings(hidden=ALL, tiles=((3, 3),))),
+        "full width": dataclasses.replace(SEARCH, widths=()),
+        "distilled": dataclasses.replace(SEARCH, recipe=dataclasses.replace(RECIPE, distill=0.5)),
+    },
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--cache", default="runs/fashion")
+    options = parser.parse_args()
+    write(STUDY, options.data_root, Path(options.cache), Path(__file__).resolve().parent)
+
+
+if __name__ == "__main__":
+    main()
