@@ -72,7 +72,7 @@ _KINDS = "KIND[,KIND]"
 def _kinds(which: str):
     return Option(
         metavar=_KINDS,
-        help=f"Kinds {which} may be: stacked, binary, int2 to int8, float16, float32.",
+        help=f"Kinds {which} may be: stacked, sparse, binary, int2 to int8, float16, float32.",
         rich_help_panel=_SPACE,
         show_default=False,
     )

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from search_space.price import LayerPrice, Price
 
 SHOWN = {"scale": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
-ORDER = ("bank", "indices", "signs", "levels", "values", "scale, bias", "batch norm", "kept tensors", "header")
+ORDER = (
+    "bank", "indices", "coefficients", "signs", "levels", "values",
+    "scale, bias", "batch norm", "kept tensors", "header",
+)  # fmt: skip
 
 Parts = dict[str, int]
 
