@@ -5,7 +5,17 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from search_space.basis import FAMILIES, Binary, Choice, Float, Integer, Stacked, choice_from_code, choice_from_dict
+from search_space.basis import (
+    FAMILIES,
+    Binary,
+    Choice,
+    Composite,
+    Float,
+    Integer,
+    Stacked,
+    choice_from_code,
+    choice_from_dict,
+)
 from search_space.bits import pack_codes, unpack_codes
 from search_space.errors import BankwiseError
 from search_space.shape import LayerShape
@@ -13,6 +23,7 @@ from search_space.shape import LayerShape
 CHOICES = [
     Stacked(2, 1, (1, 1)), Stacked(3, 2, (1, 1)), Stacked(4, 1, (3, 3)), Stacked(6, 2, (1, 3)), Stacked(16, 4, (3, 1)),
     Binary(), *(Integer(bits) for bits in range(2, 9)), Float(16), Float(32),
+    Composite(1, ()), Composite(4, ()), Composite(2, (1,)), Composite(3, (4, 0, 1)),
 ]  # fmt: skip
 each = pytest.mark.parametrize("choice", CHOICES, ids=str)
 SHAPE = LayerShape("conv", "conv2d", 16, 8, (3, 3), padding=(1, 1), in_size=(8, 8), out_size=(8, 8))
@@ -129,6 +140,10 @@ def test_rate_and_operations_are_numbers_of_the_shape(choice):
         ({"family": "stacked", "k": 4, "s": 1.5, "tile": "3x3"}, ["s: 1.5"]),
         ({"family": "stacked", "k": 4, "s": 1, "tile": "3"}, ["tile: '3'", "3x3"]),
         ({"family": "stacked", "k": 4, "s": 1, "tile": [3, 3]}, ["tile: [3, 3]"]),
+        ({"family": "composite", "raw": 3}, ["ranks"]),
+        ({"family": "composite", "raw": 3, "ranks": 4}, ["ranks=4", "list"]),
+        ({"family": "composite", "raw": 3, "ranks": [4, -1]}, ["ranks=[4, -1]", "whole number"]),
+        ({"family": "composite", "raw": True, "ranks": []}, ["raw=True"]),
     ],
     ids=str,
 )
@@ -140,7 +155,7 @@ def test_what_is_no_choice_is_one_line(values, words):
         assert word in str(raised.value)
 
 
-@given(st.one_of(st.text(max_size=12), st.text("SBIF0123456789.x", max_size=12)))
+@given(st.one_of(st.text(max_size=12), st.text("SBIFC0123456789.x", max_size=12)))
 def test_any_text_is_a_choice_code_or_an_error(text):
     try:
         choice = choice_from_code(text)
