@@ -13,13 +13,14 @@ import numpy as np
 
 from search_space.basis import Binary, Choice, Float, Integer, Sparse, Stacked
 from search_space.basis.bank import divisors
+from search_space.basis.composite import composite_choices
 from search_space.errors import BankwiseError, unknown
 from search_space.plan import Plan
 from search_space.price import PriceTable
 from search_space.shape import LayerShape, NetworkShape
 from search_space.vector import VECTOR_BITS
 
-KINDS = ("stacked", "sparse", "binary", *(f"int{bits}" for bits in range(2, 9)), "float16", "float32")
+KINDS = ("stacked", "sparse", "binary", *(f"int{bits}" for bits in range(2, 9)), "composite", "float16", "float32")
 
 # (bank bits, terms a slot, coefficient bits): those that on trained layers captured most at equal bits, best first.
 SPARSE = ((1, 1, 1), (2, 1, 1), (4, 1, 1), (1, 2, 2), (2, 2, 2))
@@ -28,7 +29,8 @@ SPARSE = ((1, 1, 1), (2, 1, 1), (4, 1, 1), (1, 2, 2), (2, 2, 2))
 @dataclass(frozen=True)
 class SpaceSettings:
     """What layers may be. `first` and `last` are the first and last layer of the network, `hidden` the others;
-    `layers` overrides them by name pattern. Each lists kinds: stacked, sparse, binary, int2 to int8, float16, float32.
+    `layers` overrides them by name pattern. Each lists kinds: stacked, sparse, binary, int2 to int8, composite,
+    float16, float32.
     `max_k` bounds the bank, `tiles` the kernel splits (empty: every tile that divides the kernel), `keep` are patterns
     of modules left in floating point and outside the search.
     """
@@ -133,6 +135,8 @@ def layer_choices(layer: LayerShape, kinds: Sequence[str], settings: SpaceSettin
             choices += sparse_choices(layer, settings.max_k, settings.tiles)
         elif kind == "binary":
             choices.append(Binary())
+        elif kind == "composite":
+            choices += composite_choices(layer)
         else:
             name, bits = re.fullmatch(r"([a-z]+)(\d+)", kind).groups()
             choices.append((Integer if name == "int" else Float)(int(bits)))
@@ -166,10 +170,14 @@ class SearchSpace:
 
     def cut(self, kept: Sequence[Sequence[int]]) -> SearchSpace:
         """The space of only the choices `kept[i]` of each layer i."""
-        smaller = copy.copy(self)
-        smaller.__dict__.pop("prices", None)
-        smaller.choices = tuple(tuple(row[j] for j in of) for row, of in zip(self.choices, kept, strict=True))
-        return smaller
+        return self.offering([[row[j] for j in of] for row, of in zip(self.choices, kept, strict=True)])
+
+    def offering(self, choices: Sequence[Sequence[Choice]]) -> SearchSpace:
+        """The space of just these choices of each layer, whatever the settings offer."""
+        other = copy.copy(self)
+        other.__dict__.pop("prices", None)
+        other.choices = tuple(map(tuple, choices))
+        return other
 
     @cached_property
     def prices(self) -> PriceTable:

@@ -20,8 +20,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Integer, Sparse, Stacked
+from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked
 from search_space.basis.bank import BankChoice
+from search_space.basis.composite import rounded
 from search_space.basis.stacked import from_slots, sign, to_slots
 from search_space.layer import convolve, replace_module
 from search_space.shape import LayerShape, NetworkShape
@@ -156,6 +157,8 @@ def _rounded(latent: torch.Tensor, choice: Choice) -> torch.Tensor:
     if isinstance(choice, Integer):
         largest = latent.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
         return (latent / largest * choice.levels).round() * (largest / choice.levels)
+    if isinstance(choice, Composite):
+        return rounded(latent, choice)
     return latent
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from search_space.errors import BankwiseError, unknown
 from search_space.networks.resnet import resnet18, resnet20, resnet56
+from search_space.networks.segnet import segnet
 from search_space.networks.small import small, tiny
 from search_space.networks.vgg import vgg16, vgg_small
 from search_space.torchvision_import import import_torchvision
@@ -27,12 +28,14 @@ _NETWORKS: dict[str, Callable[[int, int, float], nn.Module]] = {
     "resnet20": resnet20,
     "resnet56": resnet56,
     "resnet18": resnet18,
+    "segnet": segnet,
 }
+DENSE = ("segnet",)  # give a class for every pixel: they are converted, not trained here
 
 
 def network_names() -> list[str]:
-    """The networks that come with the project."""
-    return list(_NETWORKS)
+    """The classifiers that come with the project."""
+    return [name for name in _NETWORKS if name not in DENSE]
 
 
 def names_code(reference: str) -> bool:
@@ -43,9 +46,9 @@ def names_code(reference: str) -> bool:
 def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     """The network that `reference` names, with fresh weights, for `classes` classes and `in_channels` input channels.
 
-    NAME             one of `network_names()`
+    NAME             one of `network_names()`, or of DENSE
     NAME@WIDTH       the same with its channels multiplied by WIDTH
-    torchvision:NAME a classifier of torchvision
+    torchvision:NAME a classifier, a detector or a segmentation network of torchvision
     MODULE:CALLABLE  a user's factory (or nn.Module class), importable from the current directory too; it is given
                      `num_classes` and `in_channels` where its signature names them
     """
@@ -71,12 +74,15 @@ def _width(reference: str, text: str) -> float:
 
 def _torchvision(name: str, classes: int, in_channels: int) -> nn.Module:
     models = import_torchvision().models
-    names = models.list_models(module=models)
+    others = [name for module in (models.detection, models.segmentation) for name in models.list_models(module=module)]
+    names = [*models.list_models(module=models), *others]
     if name not in names:
         raise unknown("torchvision network", name, names)
     if in_channels != 3:
         raise BankwiseError(f"network 'torchvision:{name}' takes 3 input channels, the data have {in_channels}")
     options: dict[str, object] = {"weights": None, "num_classes": classes}
+    if name in others:
+        options["weights_backbone"] = None  # which torchvision would download
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": True}  # auxiliary classifiers serve training alone
     try:

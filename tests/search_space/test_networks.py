@@ -68,6 +68,28 @@ def test_bad_width(width):
         build(f"small@{width}", classes=10, in_channels=3)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (45, 60), (360, 480)])
+def test_segnet_gives_a_class_for_every_pixel(size):
+    network = meta("segnet", classes=11).eval()
+    assert network(torch.empty(2, 3, *size, device="meta")).shape == (2, 11, *size)
+    assert [conv.out_channels for conv in convolutions(network)][:13] == [
+        64, 64, 128, 128, *[256] * 3, *[512] * 6
+    ]  # fmt: skip
+    assert len(convolutions(network)) == 26
+
+
+def test_segnet_puts_maps_back_where_they_were_largest():
+    network = build("segnet@0.05", classes=3, in_channels=1).eval()
+    places = []
+    network.pool.register_forward_hook(lambda _, inputs, output: places.append(output[1]))
+    network.unpool.register_forward_hook(lambda _, inputs, output: places.append((inputs[1], output)))
+    network(torch.randn(1, 1, 40, 50))
+    for down, (up, filled) in zip(places[:5], reversed(places[5:]), strict=True):
+        assert torch.equal(down, up)
+        flat = filled.flatten(2)
+        assert (flat.scatter(2, up.flatten(2), 0.0) == 0).all()  # nothing anywhere else
+
+
 def test_unknown_name_names_the_nearest():
     with pytest.raises(BankwiseError, match="unknown network 'resnet21': did you mean resnet20"):
         build("resnet21", classes=10, in_channels=3)
@@ -80,6 +102,10 @@ def test_torchvision_by_name():
     assert network.eval()(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 17)
     with pytest.raises(BankwiseError, match="did you mean mobilenet_v2"):
         build("torchvision:mobilenet2", classes=10, in_channels=3)
+    maps = meta("torchvision:lraspp_mobilenet_v3_large", classes=5).eval()(torch.empty(1, 3, 64, 64, device="meta"))
+    assert maps["out"].shape == (1, 5, 64, 64)
+    with pytest.raises(BankwiseError, match="did you mean ssd300_vgg16"):
+        build("torchvision:ssd300", classes=10, in_channels=3)
     with pytest.raises(BankwiseError, match="takes 3 input channels, the data have 1"):
         build("torchvision:resnet18", classes=10, in_channels=1)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Float, Integer, Sparse, Stacked
+from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked
 from search_space.basis.pursuit import dense, first_unit, in_units, pursue
 from search_space.basis.sparse import Quantize
 from search_space.basis.stacked import Sign, from_slots, sign, to_slots
@@ -21,7 +21,7 @@ from search_space.space import SearchSpace, SpaceSettings, sparse_choices, stack
 from search_space.supernet import MixedLayer, MixWeights, Supernet, balanced
 from search_space.trace import trace
 
-OTHERS = (Binary(), Integer(2), Integer(4), Float(16))
+OTHERS = (Binary(), Integer(2), Integer(4), Float(16), Composite(3, ()))
 
 
 def draw_choices(data, layer: LayerShape) -> list[Choice]:
@@ -46,6 +46,9 @@ def candidate(latent: torch.Tensor, bank: torch.Tensor, choice: Choice) -> torch
     elif isinstance(choice, Integer):
         unit = fixed.abs().amax((1, 2, 3), keepdim=True) / choice.levels
         return (fixed / unit).round() * unit
+    elif isinstance(choice, Composite):
+        unit = fixed.abs().amax((1, 2, 3), keepdim=True) * (1 + 2**-20) / 7.5  # levels 0 to 7, halves down
+        return (fixed.abs() / unit - 0.5).ceil() * unit * sign(fixed)
     else:
         return fixed
     scale = (fixed * weight.detach()).sum() / weight.detach().square().sum()  # least squares

@@ -9,6 +9,7 @@ from search_space.basis import (
     FAMILIES,
     Binary,
     Choice,
+    Composite,
     Float,
     Integer,
     Sparse,
@@ -26,6 +27,7 @@ CHOICES = [
     Sparse(8, 4, (3, 1), 4, 1, 3), Sparse(8, 2, (3, 3), 1, 2, 2), Sparse(6, 1, (3, 3), 2, 3, 1),
     Sparse(4, 2, (1, 1), 4, 2, 0),
     Binary(), *(Integer(bits) for bits in range(2, 9)), Float(16), Float(32),
+    Composite(1, ()), Composite(4, ()), Composite(2, (1,)), Composite(3, (4, 0, 1)),
 ]  # fmt: skip
 SPARSE = {"family": "sparse", "k": 4, "s": 1, "tile": "3x3", "bits": 1, "nonzeros": 1, "coefficient_bits": 0}
 each = pytest.mark.parametrize("choice", CHOICES, ids=str)
@@ -148,6 +150,10 @@ def test_rate_and_operations_are_numbers_of_the_shape(choice):
         (SPARSE | {"nonzeros": "2"}, ["nonzeros: '2'"]),
         (SPARSE | {"coefficient_bits": -1}, ["coefficient_bits: -1", "at least 0"]),
         (SPARSE | {"coefficient_bits": False}, ["coefficient_bits: False"]),
+        ({"family": "composite", "raw": 3}, ["ranks"]),
+        ({"family": "composite", "raw": 3, "ranks": 4}, ["ranks=4", "list"]),
+        ({"family": "composite", "raw": 3, "ranks": [4, -1]}, ["ranks=[4, -1]", "whole number"]),
+        ({"family": "composite", "raw": True, "ranks": []}, ["raw=True"]),
     ],
     ids=str,
 )
@@ -159,7 +165,7 @@ def test_what_is_no_choice_is_one_line(values, words):
         assert word in str(raised.value)
 
 
-@given(st.one_of(st.text(max_size=12), st.text("SPBIF0123456789.x", max_size=12)))
+@given(st.one_of(st.text(max_size=12), st.text("SPBIFC0123456789.x", max_size=12)))
 def test_any_text_is_a_choice_code_or_an_error(text):
     try:
         choice = choice_from_code(text)
