@@ -14,13 +14,18 @@ import numpy as np
 from search_space.basis import Binary, Choice, Float, Integer, Sparse, Stacked
 from search_space.basis.bank import divisors
 from search_space.basis.composite import composite_choices
+from search_space.basis.subbit import subbit_choices
+from search_space.basis.tiled import tiled_choices
 from search_space.errors import BankwiseError, unknown
 from search_space.plan import Plan
 from search_space.price import PriceTable
 from search_space.shape import LayerShape, NetworkShape
 from search_space.vector import VECTOR_BITS
 
-KINDS = ("stacked", "sparse", "binary", *(f"int{bits}" for bits in range(2, 9)), "composite", "float16", "float32")
+KINDS = (
+    "stacked", "sparse", "binary", "tiled", "subbit", *(f"int{bits}" for bits in range(2, 9)), "composite", "float16",
+    "float32",
+)  # fmt: skip
 
 # (bank bits, terms a slot, coefficient bits): those that on trained layers captured most at equal bits, best first.
 SPARSE = ((1, 1, 1), (2, 1, 1), (4, 1, 1), (1, 2, 2), (2, 2, 2))
@@ -29,8 +34,8 @@ SPARSE = ((1, 1, 1), (2, 1, 1), (4, 1, 1), (1, 2, 2), (2, 2, 2))
 @dataclass(frozen=True)
 class SpaceSettings:
     """What layers may be. `first` and `last` are the first and last layer of the network, `hidden` the others;
-    `layers` overrides them by name pattern. Each lists kinds: stacked, sparse, binary, int2 to int8, composite,
-    float16, float32.
+    `layers` overrides them by name pattern. Each lists kinds: stacked, sparse, binary, tiled, subbit, int2 to int8,
+    composite, float16, float32.
     `max_k` bounds the bank, `tiles` the kernel splits (empty: every tile that divides the kernel), `keep` are patterns
     of modules left in floating point and outside the search.
     """
@@ -133,6 +138,10 @@ def layer_choices(layer: LayerShape, kinds: Sequence[str], settings: SpaceSettin
             choices += stacked_choices(layer, settings.max_k, settings.tiles)
         elif kind == "sparse":
             choices += sparse_choices(layer, settings.max_k, settings.tiles)
+        elif kind == "tiled":
+            choices += tiled_choices(layer)
+        elif kind == "subbit":
+            choices += subbit_choices(layer, settings.max_k)
         elif kind == "binary":
             choices.append(Binary())
         elif kind == "composite":

@@ -20,10 +20,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked
+from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked, Subbit, Tiled
 from search_space.basis.bank import BankChoice
 from search_space.basis.composite import rounded
 from search_space.basis.stacked import from_slots, sign, to_slots
+from search_space.basis.tiled import tiled
 from search_space.layer import convolve, replace_module
 from search_space.shape import LayerShape, NetworkShape
 from search_space.sparse_candidate import SparseCandidate
@@ -39,7 +40,7 @@ class MixedLayer(nn.Module):
         self.shape, self.choices, self.padding_mode = shape, tuple(choices), padding_mode
         fan_in = shape.weights // shape.n
         self.latent = nn.Parameter(torch.randn(shape.weight_shape, generator=generator) * fan_in**-0.5)
-        banks = [choice for choice in choices if isinstance(choice, BankChoice)]
+        banks = [choice for choice in map(_mixed, choices) if isinstance(choice, BankChoice)]
         k = max((choice.k for choice in banks), default=1)
         s = max((choice.s for choice in banks), default=1)
         self.bank = nn.Parameter(torch.randn(k, s, *shape.kernel, generator=generator) * 0.1)
@@ -63,7 +64,7 @@ class MixWeights(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, latent, bank, p, choices):
-        shares = p.tolist()
+        choices, shares = tuple(map(_mixed, choices)), p.tolist()
         used = [i for i, share in enumerate(shares) if share > 0]
         groups: dict[tuple, list[int]] = {}
         for i in used:
@@ -110,6 +111,11 @@ class MixWeights(torch.autograd.Function):
                 if i not in indices and i not in ctx.sparse:
                     to_p[i] = (gradient * _rounded(latent, choices[i])).sum()
         return gradient, to_bank * (bank.abs() <= 1), to_p, None
+
+
+def _mixed(choice: Choice) -> Choice:
+    """What takes the choice's place: every bank takes the nearest filter here, as a sub-bit layer always does."""
+    return choice.stacked if isinstance(choice, Subbit) else choice
 
 
 def _filters(bank: torch.Tensor, choices: Sequence[Choice], group: list[int]) -> torch.Tensor:
@@ -159,6 +165,8 @@ def _rounded(latent: torch.Tensor, choice: Choice) -> torch.Tensor:
         return (latent / largest * choice.levels).round() * (largest / choice.levels)
     if isinstance(choice, Composite):
         return rounded(latent, choice)
+    if isinstance(choice, Tiled):
+        return tiled(latent, choice.p)
     return latent
 
 

@@ -35,7 +35,7 @@ from strategies.sensitivity import channel_energies
 from strategies.solver.dominance import efficient
 
 ROUNDED = ("int2", "int3", "int4", "int5", "int6", "int7", "int8", "binary")  # one choice each, fitted at once
-CONVERTED = tuple(kind for kind in KINDS if not kind.startswith("float"))
+CONVERTED = tuple(kind for kind in KINDS if not kind.startswith("float") and kind not in ("tiled", "subbit"))
 MOST_K = 64  # filters of a bank
 BANKS = 6  # choices tried of a kind that offers many, spread over their bytes
 _PROXIES = 2**26  # slots times bank filters beyond which a bank's fit takes too much memory

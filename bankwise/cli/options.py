@@ -76,7 +76,8 @@ _KINDS = "KIND[,KIND]"
 def _kinds(which: str):
     return Option(
         metavar=_KINDS,
-        help=f"Kinds {which} may be: stacked, sparse, binary, int2 to int8, composite, float16, float32.",
+        help=f"Kinds {which} may be: stacked, sparse, binary, tiled, subbit, int2 to int8, composite, float16, "
+        "float32.",
         rich_help_panel=_SPACE,
         show_default=False,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from search_space.price import LayerPrice, Price
 
-SHOWN = {"scale": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
+SHOWN = {"scale": "scale, bias", "scales": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
 ORDER = (
     "bank", "indices", "coefficients", "signs", "levels", "values",
     "scale, bias", "batch norm", "kept tensors", "header",

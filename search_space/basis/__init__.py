@@ -12,13 +12,16 @@ from search_space.basis.floating import Float
 from search_space.basis.integer import Integer
 from search_space.basis.sparse import Sparse
 from search_space.basis.stacked import Stacked
+from search_space.basis.subbit import Subbit
+from search_space.basis.tiled import Tiled
 from search_space.errors import BankwiseError, unknown
 
 FAMILIES: dict[str, type[Choice]] = {
-    family.family: family for family in (Stacked, Sparse, Binary, Integer, Float, Composite)
+    family.family: family for family in (Stacked, Sparse, Binary, Integer, Float, Composite, Tiled, Subbit)
 }
 _LETTERS: dict[str, type[Choice]] = {
     "S": Stacked, "P": Sparse, "B": Binary, "I": Integer, "F": Float, "C": Composite,
+    "T": Tiled, "U": Subbit,
 }  # fmt: skip
 
 
@@ -43,5 +46,5 @@ def choice_from_code(text: str) -> Choice:
 
 __all__ = [
     "FAMILIES", "Binary", "Choice", "Codes", "Composite", "Float", "Integer", "Operations", "Sparse", "Stacked",
-    "choice_from_code", "choice_from_dict",
+    "Subbit", "Tiled", "choice_from_code", "choice_from_dict",
 ]  # fmt: skip

@@ -50,6 +50,10 @@ class Choice(ABC):
     def parts(self, shape: LayerShape) -> tuple[Part, ...]:
         """The packed arrays that hold the weight."""
 
+    def paper_bits(self, shape: LayerShape) -> int:
+        """What the family's paper counts: the parts marked so."""
+        return sum(part.total_bits for part in self.parts(shape) if part.paper)
+
     @abstractmethod
     def rate(self, shape: LayerShape) -> float:
         """Information bits per weight, the bank apart: log2(k)/(s t_h t_w) for a bank."""

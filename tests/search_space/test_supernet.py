@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked
+from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked, Subbit, Tiled
 from search_space.basis.pursuit import dense, first_unit, in_units, pursue
 from search_space.basis.sparse import Quantize
 from search_space.basis.stacked import Sign, from_slots, sign, to_slots
+from search_space.basis.subbit import subbit_choices
+from search_space.basis.tiled import tiled_choices
 from search_space.layer import convolve
 from search_space.networks import build
 from search_space.shape import LayerShape
@@ -25,7 +27,7 @@ OTHERS = (Binary(), Integer(2), Integer(4), Float(16), Composite(3, ()))
 
 
 def draw_choices(data, layer: LayerShape) -> list[Choice]:
-    banks = [*stacked_choices(layer, 16), *sparse_choices(layer, 16)]
+    banks = [*stacked_choices(layer, 16), *sparse_choices(layer, 16), *subbit_choices(layer, 16), *tiled_choices(layer)]
     drawn = data.draw(st.lists(st.sampled_from(banks), max_size=6, unique=True)) if banks else []
     return [*drawn, *data.draw(st.lists(st.sampled_from(OTHERS), min_size=not drawn, max_size=3, unique=True))]
 
@@ -33,7 +35,10 @@ def draw_choices(data, layer: LayerShape) -> list[Choice]:
 def candidate(latent: torch.Tensor, bank: torch.Tensor, choice: Choice) -> torch.Tensor:
     """a_c Q_c(latent), by one-hot products, differentiable in the bank; the scale is a constant."""
     fixed = latent.detach()
-    if isinstance(choice, Stacked):
+    if isinstance(choice, Tiled):
+        return tiled_candidate(fixed, choice.p)
+    if isinstance(choice, Stacked | Subbit):
+        choice = choice.stacked if isinstance(choice, Subbit) else choice
         (t_h, t_w), k, s = choice.tile, choice.k, choice.s
         filters = Sign.apply(bank[:k, :s, :t_h, :t_w]).reshape(k, -1)
         slots = to_slots(fixed, s, choice.tile)
@@ -53,6 +58,14 @@ def candidate(latent: torch.Tensor, bank: torch.Tensor, choice: Choice) -> torch
         return fixed
     scale = (fixed * weight.detach()).sum() / weight.detach().square().sum()  # least squares
     return weight * scale
+
+
+def tiled_candidate(fixed: torch.Tensor, p: int) -> torch.Tensor:
+    """A repeat at a time; a scale is at least 1 % of the mean magnitude."""
+    parts = fixed.flatten().chunk(p)
+    tile = sign(sum(parts))
+    least = 0.01 * fixed.abs().mean()
+    return torch.cat([tile * torch.clamp((part * tile).mean(), min=least) for part in parts]).reshape(fixed.shape)
 
 
 def sparse_candidate(fixed: torch.Tensor, bank: torch.Tensor, choice: Sparse) -> torch.Tensor:

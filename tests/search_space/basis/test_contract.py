@@ -14,6 +14,8 @@ from search_space.basis import (
     Integer,
     Sparse,
     Stacked,
+    Subbit,
+    Tiled,
     choice_from_code,
     choice_from_dict,
 )
@@ -28,6 +30,7 @@ CHOICES = [
     Sparse(4, 2, (1, 1), 4, 2, 0),
     Binary(), *(Integer(bits) for bits in range(2, 9)), Float(16), Float(32),
     Composite(1, ()), Composite(4, ()), Composite(2, (1,)), Composite(3, (4, 0, 1)),
+    Tiled(1), Tiled(3), Tiled(8), Subbit(1), Subbit(4), Subbit(6),
 ]  # fmt: skip
 SPARSE = {"family": "sparse", "k": 4, "s": 1, "tile": "3x3", "bits": 1, "nonzeros": 1, "coefficient_bits": 0}
 each = pytest.mark.parametrize("choice", CHOICES, ids=str)
@@ -154,6 +157,9 @@ def test_rate_and_operations_are_numbers_of_the_shape(choice):
         ({"family": "composite", "raw": 3, "ranks": 4}, ["ranks=4", "list"]),
         ({"family": "composite", "raw": 3, "ranks": [4, -1]}, ["ranks=[4, -1]", "whole number"]),
         ({"family": "composite", "raw": True, "ranks": []}, ["raw=True"]),
+        ({"family": "tiled", "p": 0}, ["p: 0", "positive whole number"]),
+        ({"family": "tiled", "k": 4}, ["'k'", "'p'"]),
+        ({"family": "subbit", "tau": 2.5}, ["tau: 2.5", "whole number"]),
     ],
     ids=str,
 )
@@ -165,7 +171,7 @@ def test_what_is_no_choice_is_one_line(values, words):
         assert word in str(raised.value)
 
 
-@given(st.one_of(st.text(max_size=12), st.text("SPBIFC0123456789.x", max_size=12)))
+@given(st.one_of(st.text(max_size=12), st.text("SPBIFCTU0123456789.x", max_size=12)))
 def test_any_text_is_a_choice_code_or_an_error(text):
     try:
         choice = choice_from_code(text)
