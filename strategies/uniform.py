@@ -2,9 +2,10 @@
 
 A setting is (k, s, split) for all layers with a bank, with k and s either the same numbers or the same fractions of
 each layer's n and c (the paper's k = n/2, s = c/4), cut to what a layer can take; sparse layers have their bits and
-terms in common too. All-binary is a setting as well. The first and last layers, which the papers leave alone, each take
-one of their other kinds, or follow the setting. Asked plans come in the order of their summed closed-form score, so the
-first few are the best uniform plans to be had.
+terms in common too. Tiled and sub-bit layers have p or tau in common, cut likewise; layers that can have none of these,
+such as 1x1 ones beside sub-bit layers, all take one other choice. All-binary or all-int4 is a setting as well. The
+first and last layers, which the papers leave alone, each take one of their other kinds, or follow the setting. Asked
+plans come in the order of their summed closed-form score, so the first few are the best uniform plans to be had.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from search_space.basis import Choice
+from search_space.basis import Choice, Subbit, Tiled
 from search_space.basis.bank import BankChoice
 from search_space.shape import LayerShape
 from strategies.base import Strategy
@@ -21,6 +22,7 @@ from strategies.budgeted import BudgetedSpace
 from strategies.scores import log_capture
 
 Rule = Callable[[LayerShape], tuple[int, int]]  # the wanted (k, s) of a layer
+NUMBERED = {Tiled: "p", Subbit: "tau"}  # families with one number to have in common
 
 
 class Uniform(Strategy):
@@ -45,8 +47,8 @@ def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
     layers = space.space.shape.layers
     rows = [space.choices(i) for i in range(len(layers))]
     ends = {0, len(layers) - 1}
-    fixed = {i: [j for j, choice in enumerate(rows[i]) if not isinstance(choice, BankChoice)] for i in ends}
-    for setting in [*_bank_settings(rows, layers), *_plain_settings(rows)]:
+    fixed = {i: [j for j, choice in enumerate(rows[i]) if _plain(choice)] for i in ends}
+    for setting in [*_bank_settings(rows, layers), *_numbered_settings(rows), *_plain_settings(rows)]:
         options = [sorted({setting[i], *(fixed[i] if i in ends else [])} - {None}) for i in range(len(layers))]
         if any(not option for option in options):
             continue
@@ -57,10 +59,33 @@ def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
                 yield [head, *middle, tail] if len(layers) > 1 else [head]
 
 
+def _plain(choice: Choice) -> bool:
+    """Whether the choice is a setting by itself."""
+    return not isinstance(choice, BankChoice | Tiled | Subbit)
+
+
 def _plain_settings(rows: list[list[Choice]]) -> Iterator[list[int | None]]:
-    """One family without a bank for every layer, such as all binary."""
-    for choice in dict.fromkeys(c for row in rows for c in row if not isinstance(c, BankChoice)):
+    """One choice for every layer, such as all binary or all int8."""
+    for choice in dict.fromkeys(c for row in rows for c in row if _plain(c)):
         yield [row.index(choice) if choice in row else None for row in rows]
+
+
+def _numbered_settings(rows: list[list[Choice]]) -> Iterator[list[int | None]]:
+    """One p of tiled, or tau of sub-bit layers, for all; layers without any take one other choice in common."""
+    plain = list(_plain_settings(rows))
+    for family, name in NUMBERED.items():
+        offered = [[(getattr(c, name), j) for j, c in enumerate(row) if isinstance(c, family)] for row in rows]
+        for wanted in sorted({number for row in offered for number, _ in row}):
+            setting = [_at_most(row, wanted) for row in offered]
+            yield setting
+            if None in setting:
+                yield from ([j if i is None else i for i, j in zip(setting, other, strict=True)] for other in plain)
+
+
+def _at_most(row: list[tuple[int, int]], wanted: int) -> int | None:
+    """The index of the largest number up to `wanted`, or else of the smallest; None of none."""
+    fitting = [pair for pair in row if pair[0] <= wanted]
+    return max(fitting)[1] if fitting else min(row)[1] if row else None
 
 
 def _bank_settings(rows: list[list[Choice]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
