@@ -56,7 +56,8 @@ def test_layers_that_cannot_be_sub_bit_have_one_other_kind():
     subbit = [plan for plan in plans if isinstance(plan[1], Subbit)]
     taus = {plan[1].tau for plan in subbit}
     assert taus == set(range(1, 6))
-    assert {plan[1:4] for plan in subbit} == {(Subbit(t), other, other) for t in taus for other in (Binary(), Integer(8))}
+    others = ((Binary(),) * 2, (Integer(8),) * 2)
+    assert {plan[1:4] for plan in subbit} == {(Subbit(tau), *pair) for tau in taus for pair in others}
 
 
 @pytest.mark.parametrize("bits", [4, 8])
