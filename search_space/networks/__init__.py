@@ -62,6 +62,15 @@ def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     return _NETWORKS[name](classes, in_channels, _width(reference, width) if at else 1.0)
 
 
+def at_width(reference: str, width: float) -> str:
+    """The reference of the same network with its channels multiplied by `width`: small and 0.5 give small@0.5."""
+    name, at, before = reference.partition("@")
+    if name not in _NETWORKS:
+        raise BankwiseError(f"network {reference!r} comes in one width; those with others: {', '.join(_NETWORKS)}")
+    width = width * (_width(reference, before) if at else 1.0)
+    return name if width == 1 else f"{name}@{width:g}"
+
+
 def _width(reference: str, text: str) -> float:
     try:
         width = float(text)

@@ -82,7 +82,7 @@ def test_without_images_all_layers_count_alike(task):
 
 
 def test_banks_are_tried_only_below_two_bits(task, found):
-    assert set(CONVERTED) == set(KINDS) - {"float16", "float32"}
+    assert set(CONVERTED) == set(KINDS) - {"float16", "float32", "tiled", "subbit"}
     assert set(suitable(task.shape, Budget(20_000))) == {"composite", *ROUNDED}
     assert "stacked" in suitable(task.shape, Budget(5000))
     banks = [c for c in layer_candidates(found.fits[2], ("stacked", "binary")) if isinstance(c, Stacked)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bankwise.report import words
 from bankwise.report.gather import Sample
-from search_space.basis import Integer, Sparse, Stacked
+from search_space.basis import Integer, Sparse, Stacked, Subbit, Tiled
 
 
 @given(st.lists(st.text(st.characters(codec="ascii", exclude_characters="\n\0"), max_size=30), min_size=1, max_size=20))
@@ -43,3 +43,4 @@ def test_numbers():
     assert words.choice(Stacked(16, 4, (1, 3))) == "k=16 s=4 1×3"
     assert words.choice(Sparse(16, 4, (3, 3), 2, 1, 3)) == "k=16 s=4 3×3, 1×3 of 2 bit"
     assert words.choice(Integer(8)) == "integer bits=8"
+    assert [words.choice(choice) for choice in (Tiled(4), Subbit(5))] == ["tiled p=4", "subbit tau=5"]
