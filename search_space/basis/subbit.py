@@ -19,13 +19,14 @@ from torch import nn
 
 from search_space.basis.choice import Choice, Codes, Operations
 from search_space.basis.latent import LatentWeight
-from search_space.basis.stacked import BANK_SPREAD, Sign, Stacked, from_slots, lloyd, sign, to_slots
+from search_space.basis.stacked import Sign, Stacked, from_slots, lloyd, sign, to_slots
 from search_space.errors import BankwiseError
 from search_space.part import Part
 from search_space.shape import LayerShape
 
 KERNEL = (3, 3)
 TAPS = 9
+SPREAD = 0.5  # of the bank: its kernels change slowly, as in the published code, since each is taken by many
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class SubbitBasis(LatentWeight):
         patterns = torch.randperm(2**TAPS, generator=generator)[: 2**choice.tau]
         signs = 2.0 * ((patterns[:, None] >> torch.arange(TAPS)) & 1) - 1
         sizes = torch.randn(signs.shape, generator=generator).abs()
-        self.bank = nn.Parameter(signs * sizes * BANK_SPREAD)
+        self.bank = nn.Parameter((signs * sizes * SPREAD).clamp(-1, 1))
         self.bank.no_decay = True
 
     def forward(self) -> torch.Tensor:
@@ -121,7 +122,7 @@ class SubbitBasis(LatentWeight):
         """The weight itself, and the bank by binary Lloyd iterations over its kernels."""
         super().start_from(weight)
         means = lloyd(to_slots(weight / (weight.abs().mean() + 1e-12), 1, KERNEL), len(self.bank), self.bank)
-        self.bank.copy_(means / (means.abs().mean() + 1e-12) * BANK_SPREAD)
+        self.bank.copy_((means / (means.abs().mean() + 1e-12) * SPREAD).clamp(-1, 1))
 
     @torch.no_grad()
     def codes(self) -> Codes:

@@ -3,8 +3,10 @@
 The N weights of a layer, in their order in memory, are p repeats of one tile of N/p signs. Each repeat has a scale of
 its own, since a repeat need not begin where a filter does. There are no indices: N/p bits and p scales.
 
-Training is that of the published code: two latent weights W and A. The tile is the sign of the sum of the p parts of W,
-each part's gradient going straight through to itself; the scale of a repeat is the mean |A| of its part.
+There are two latent weights W and A. The tile is the sign of the sum of the p parts of W, straight-through; the scale
+of a repeat is the mean |A| of its part. By the chain rule every part of W has the gradient of the tile, which is the
+sum over its repeats. The published code hands each part that of its own repeat alone: the same for the sum under SGD,
+but for the learning rate; under Adam it trains worse, so it is not done here.
 
 Worked example: n=64, c=64, 3x3, p=8: 4608 bits of signs and 8 scales, as the paper counts them 4608 + 256 = 4864 bits
 for 36,864 weights, 0.132 bits per weight.
@@ -111,16 +113,17 @@ def tiled(weight: torch.Tensor, p: int) -> torch.Tensor:
 
 
 class Tile(torch.autograd.Function):
-    """The tile's p repeats in the weight's shape; the gradient of every weight goes straight through to its own latent
-    one, whatever that one's size, as in the published code."""
+    """The tile (N/p,) of a latent weight of N numbers. The gradient goes straight through the sign, whatever the sum's
+    size, to every part."""
 
     @staticmethod
     def forward(ctx, latent, p):
-        return tile_of(latent, p).repeat(p).reshape(latent.shape)
+        ctx.shape, ctx.p = latent.shape, p
+        return tile_of(latent, p)
 
     @staticmethod
     def backward(ctx, gradient):
-        return gradient, None
+        return gradient.repeat(ctx.p).reshape(ctx.shape), None
 
 
 class Stored(torch.autograd.Function):
@@ -136,26 +139,24 @@ class Stored(torch.autograd.Function):
 
 
 class TiledBasis(LatentWeight):
-    """Latent weights W (`latent`) and A (`sizes`), both (n, c, d_h, d_w). A is in units of (c d_h d_w)^-1/2, so that a
-    training step is a fit share of it."""
+    """Latent weights W (`latent`) and A (`sizes`), both (n, c, d_h, d_w)."""
 
     def __init__(self, choice: Tiled, shape: LayerShape, generator: torch.Generator | None = None):
         super().__init__(shape, generator)
-        self.p, self.unit = choice.p, (shape.weights // shape.n) ** -0.5
-        self.sizes = nn.Parameter(torch.randn(shape.weight_shape, generator=generator))
+        self.p, fan_in = choice.p, shape.weights // shape.n
+        self.sizes = nn.Parameter(torch.randn(shape.weight_shape, generator=generator) * fan_in**-0.5)
         self.sizes.no_decay = True
 
     def _scales(self) -> torch.Tensor:
-        return Stored.apply(self.sizes.abs().reshape(self.p, -1).mean(1) * self.unit)
+        return Stored.apply(self.sizes.abs().reshape(self.p, -1).mean(1))
 
     def forward(self) -> torch.Tensor:
-        repeats = Tile.apply(self.latent, self.p).reshape(self.p, -1)
-        return (repeats * self._scales()[:, None]).reshape(self.latent.shape)
+        return (Tile.apply(self.latent, self.p) * self._scales()[:, None]).reshape(self.latent.shape)
 
     @torch.no_grad()
     def start_from(self, weight: torch.Tensor) -> None:
         super().start_from(weight)
-        scales = fitted_scales(weight, tile_of(weight, self.p)) / self.unit
+        scales = fitted_scales(weight, tile_of(weight, self.p))
         self.sizes.copy_(scales[:, None].expand(-1, weight.numel() // self.p).reshape(weight.shape))
 
     @torch.no_grad()

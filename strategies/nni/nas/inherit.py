@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from search_space.basis import Stacked, Subbit
 from search_space.basis.stacked import BANK_SPREAD, PROXY_SPREAD, StackedBasis, sign, to_slots
-from search_space.basis.subbit import SubbitBasis
+from search_space.basis.subbit import SPREAD, SubbitBasis
 from search_space.layer import GeneratedLayer
 from search_space.supernet import MixedLayer, MixWeights
 
@@ -48,7 +48,7 @@ def _fill(basis: StackedBasis, choice: Stacked, mixed: MixedLayer, weight: torch
     # Where the least-squares scale is negative the slots are the negated filters, and the child's bank is negated.
     direction = 1 if bool((matches.amax(1) == choice.dimension).all()) else -1
     taken = (direction * matches).argmax(1, keepdim=True)
-    basis.bank.copy_(direction * _fresh(bank))
+    basis.bank.copy_(direction * _spread(bank, BANK_SPREAD))
     products = to_slots(mixed.latent, choice.s, choice.tile) @ filters.t()
     proxies = products / products.std().clamp(min=LEAST) * PROXY_SPREAD
     above = torch.nextafter(proxies.amax(1, keepdim=True), torch.full_like(proxies[:, :1], torch.inf))
@@ -61,11 +61,11 @@ def _fill_kernels(basis: SubbitBasis, choice: Stacked, mixed: MixedLayer) -> Non
     bank = mixed.bank[: choice.k, :1].reshape(choice.k, -1)
     best = (to_slots(mixed.latent, 1, choice.tile) @ sign(bank).t()).amax(1)
     direction = -1 if float(best.sum()) < 0 else 1
-    basis.bank.copy_(direction * _fresh(bank))
+    basis.bank.copy_((direction * _spread(bank, SPREAD)).clamp(-1, 1))
     basis.latent.copy_(direction * mixed.latent)
 
 
-def _fresh(bank: torch.Tensor) -> torch.Tensor:
-    """The bank at the spread of a fresh layer, zeros positive."""
+def _spread(bank: torch.Tensor, spread: float) -> torch.Tensor:
+    """The bank at the mean size of a fresh layer's, zeros positive."""
     size = bank.abs().clamp(min=LEAST)
-    return sign(bank) * size / size.mean() * BANK_SPREAD
+    return sign(bank) * size / size.mean() * spread
