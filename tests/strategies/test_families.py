@@ -42,12 +42,13 @@ def test_the_solver_takes_the_family_that_scores_best_and_stays_within_the_budge
     scores = [
         np.array([capture(layer, choice) + 10 * isinstance(choice, family) for choice in row]) for layer, row in rows
     ]
-    for budget in (BUDGET, 40_000):
+    taken = []
+    for budget in (BUDGET, 6000, 40_000):
         made = BudgetedSpace(space.space, Budget(budget))
         plan = made.plan(made.solve(scores))
         assert price(space.space.shape, plan).file_bytes <= budget
-        taken = [type(plan.layers[name]) for name in space.space.names[1:-1]]
-        assert family in taken and (budget == BUDGET or set(taken) == {family})
+        taken.append([isinstance(plan.layers[name], family) for name in space.space.names[1:-1]])
+    assert sum(taken[0]) <= sum(taken[1]) and any(taken[1]) and all(taken[2])
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
