@@ -49,15 +49,18 @@ def inputs_of(data: str, data_root: Path | None = None) -> tuple[tuple[int, int,
 
 def traced(
     network: str,
-    data: str,
+    data: str | None,
     data_root: Path | None,
     input_shape: tuple[int, int, int] | None,
     classes: int | None,
     keep: tuple[str, ...],
 ) -> NetworkShape:
-    """The shape of `network` for the data's images; a given `input_shape` or `classes` replaces the data's."""
+    """The shape of `network` for the data's images; a given `input_shape` or `classes` replaces the data's.
+
+    Without data the network may give anything, and images are those that a published one is trained for, else digits.
+    """
     if input_shape is None or classes is None:
-        of_data = inputs_of(data, data_root)
-        input_shape, classes = input_shape or of_data[0], classes or of_data[1]
+        usual = (usual_inputs(network) if data is None else None) or inputs_of(data or "digits", data_root)
+        input_shape, classes = input_shape or usual[0], classes or usual[1]
     made = build(network, classes=classes, in_channels=input_shape[0])
-    return trace(made, network, input_shape, classes, keep, any_output=True)
+    return trace(made, network, input_shape, classes, keep, any_output=data is None)

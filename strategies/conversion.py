@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Choice, Integer
+from search_space.basis import Choice, Composite, Integer
 from search_space.budget import Budget
 from search_space.errors import BankwiseError, unknown
 from search_space.fits import Fit, LayerFits
@@ -92,13 +92,15 @@ def suitable(shape: NetworkShape, budget: Budget, vector_bits: int = 16) -> tupl
 
 
 def check_reach(shape: NetworkShape, kinds: Sequence[str], budget: Budget, vector_bits: int = 16) -> None:
-    """InfeasibleBudget where the budget is below all that `kinds` offer, as far as shapes tell it; checks the kinds."""
+    """InfeasibleBudget where the budget is below all that `kinds` offer, as far as shapes tell it; checks the kinds.
+
+    Of composite planes they tell that a weight takes its sign's bit at least.
+    """
     for kind in kinds:
         if kind not in CONVERTED:
             raise unknown("kind of conversion", kind, CONVERTED)
-    if "composite" not in kinds or len(kinds) > 1:
-        settings, known = SpaceSettings(max_k=MOST_K), [kind for kind in kinds if kind != "composite"]
-        BudgetedSpace(offering(shape, [_known(layer, known, settings) for layer in shape.layers], vector_bits), budget)
+    least = [Composite(0, (0,))] if "composite" in kinds else []
+    BudgetedSpace(offering(shape, [[*_known(layer, kinds), *least] for layer in shape.layers], vector_bits), budget)
 
 
 @torch.no_grad()
@@ -134,17 +136,17 @@ def candidates(
 
 def layer_candidates(fits: LayerFits, kinds: Sequence[str]) -> list[Choice]:
     """The choices of a layer: `composite` ones as its weight resolves them, of kinds with many choices a few."""
-    known = [kind for kind in kinds if kind != "composite"]
-    choices = _known(fits.layer, known, SpaceSettings(max_k=MOST_K)) if known else []
-    return list(dict.fromkeys([*choices, *(fits.composites() if "composite" in kinds else [])]))
+    return list(dict.fromkeys([*_known(fits.layer, kinds), *(fits.composites() if "composite" in kinds else [])]))
 
 
-def _known(layer: LayerShape, kinds: Sequence[str], settings: SpaceSettings) -> list[Choice]:
-    """The candidates of the kinds whose choices do not depend on the weight."""
+def _known(layer: LayerShape, kinds: Sequence[str]) -> list[Choice]:
+    """The candidates of the kinds whose choices do not depend on the weight: all but composite."""
     choices: list[Choice] = []
+    settings = SpaceSettings(max_k=MOST_K)
     for kind in kinds:
-        choices += layer_choices(layer, (kind,), settings) if kind in ROUNDED else _few(layer, kind, settings)
-    if not choices:
+        if kind != "composite":
+            choices += layer_choices(layer, (kind,), settings) if kind in ROUNDED else _few(layer, kind, settings)
+    if not choices and "composite" not in kinds:
         raise BankwiseError(f"layer {layer.name!r}: none of {', '.join(kinds)} can pay; allow binary too")
     return choices
 

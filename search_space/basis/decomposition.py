@@ -143,7 +143,7 @@ class Magnitudes:
             return 1.0, planes, ()
         threshold = self.threshold(math.floor(min(height, width) * bottleneck))
         raw = max(0, planes - 1 - math.floor(math.log2(self.largest / threshold)))
-        step = threshold / (2**raw - 0.5)
+        step = threshold / (2**raw - 0.5) * _HAIR
         ranks = self.plane_ranks(step, raw)
         costs = [cut * height * width + sum(ranks[cut:]) * (height + width) for cut in range(len(ranks) + 1)]
         cut = len(costs) - 1 - costs[::-1].index(min(costs))

@@ -184,13 +184,16 @@ class SparseBasis(nn.Module):
 
     Forward: the coefficients are projected onto the L1 ball slot by slot, the m largest of each slot are kept and
     rounded, the bank is rounded, and the terms are added up. So what trains is at every step what the file will hold.
-    Both parameters are in units that make a training step a fit share of a level.
+    Where a term has no coefficient (a = 0) only the order counts, which the projection keeps: it is left out, for it
+    would do nothing but take the gradient from the smaller ones. Both parameters are in units that make a training step
+    a fit share of a level.
     """
 
     def __init__(self, choice: Sparse, shape: LayerShape, generator: torch.Generator | None = None):
         super().__init__()
         self.choice, self.weight_shape = choice, shape.weight_shape
         self.radius, self.unit, self.bank_unit = RADIUS * choice.nonzeros, COEFFICIENT_UNIT, BANK_UNIT[choice.bits]
+        self.projects = choice.coefficient_bits > 0
         start = torch.randn(choice.k, choice.dimension, generator=generator)
         self.bank = nn.Parameter(start * self._bank_spread)
         start = torch.randn(choice.slots(shape), choice.k, generator=generator)
@@ -207,7 +210,7 @@ class SparseBasis(nn.Module):
 
     def _projected(self) -> torch.Tensor:
         scaled = self.coefficients / self.unit
-        return scaled if self.radius is None else L1Ball.apply(scaled, self.radius)
+        return L1Ball.apply(scaled, self.radius) if self.projects else scaled
 
     @torch.no_grad()
     def _terms(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -256,9 +259,8 @@ class SparseBasis(nn.Module):
         others = (slots - unit * fitted) @ filters.t() / (unit * filters.square().sum(1))
         least = 0.95 * values.abs().amin(1, keepdim=True)
         others = others.clamp(-least, least) * (chosen == 0)
-        if self.radius is not None:
-            room = self.radius - chosen.abs().sum(1, keepdim=True)
-            others = others * (0.99 * room / others.abs().sum(1, keepdim=True).clamp(min=1e-12)).clamp(0, 1)
+        room = self.radius - chosen.abs().sum(1, keepdim=True)
+        others = others * (0.99 * room / others.abs().sum(1, keepdim=True).clamp(min=1e-12)).clamp(0, 1)
         self.bank.copy_(bank * (BANK_SPREAD if choice.bits == 1 else self.bank_unit))
         self.coefficients.copy_((chosen + others) * self.unit)
 

@@ -143,7 +143,7 @@ def test_weights_that_do_not_fit(cli, state, tmp_path):
         (("tiny", "--data", "digits", "--input", "3x8x8"), ["3x8x8", "1x8x8"]),
         (("tiny", "--data", "digits", "--weights", "a", "--checkpoint", "b"), ["not both"]),
         (("--checkpoint", "nowhere"), ["nowhere", "uncompressed"]),
-        (("segnet", "--data", "digits"), ["segnet", "expected logits"]),
+        (("segnet@0.1", "--data", "digits"), ["segnet@0.1", "1x8x8", "too small"]),
         (("torchvision:ssd300_vgg16",), ["backbone.scale_weight", "keep"]),
     ],
     ids=str,

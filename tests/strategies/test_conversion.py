@@ -92,7 +92,9 @@ def test_banks_are_tried_only_below_two_bits(task, found):
 def test_what_cannot_be_met_is_said_before_anything_is_fitted(task):
     with pytest.raises(InfeasibleBudget, match="needs at least"):
         check_reach(task.shape, ("composite", *ROUNDED), Budget(1500))
-    check_reach(task.shape, ("composite",), Budget(1500))  # only the weights tell
+    with pytest.raises(InfeasibleBudget, match="needs at least"):
+        check_reach(task.shape, ("composite",), Budget(1500))  # a sign each is more
+    check_reach(task.shape, ("composite", "int8"), Budget(10_000))  # int8 is more, planes may not be
     with pytest.raises(BankwiseError, match="unknown kind of conversion 'float16'"):
         check_reach(task.shape, ("float16",), Budget(15_000))
 

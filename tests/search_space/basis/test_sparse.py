@@ -124,7 +124,7 @@ def test_operations_by_closed_form(layer, data):
 
 @given(layer=st.from_type(LayerShape), k=st.integers(2, 12), data=st.data())
 def test_stacked_is_its_corner(layer, k, data):
-    """b = 1, one term, no coefficient: the same price, the same bytes of every part, the same weight, the same cost."""
+    """b = 1, one term, no coefficient: the same price, bytes of every part, weight, gradients and cost."""
     tile = tuple(data.draw(st.sampled_from(divisors(d))) for d in layer.kernel)
     s = data.draw(st.sampled_from(divisors(layer.c)))
     sparse, stacked = Sparse(k, s, tile, 1, 1, 0), Stacked(k, s, tile)
@@ -145,7 +145,13 @@ def test_stacked_is_its_corner(layer, k, data):
     mine = twin.codes()
     for part in stacked.parts(layer):
         assert pack_codes(mine[part.name], part.bits) == pack_codes(codes[part.name], part.bits)
-    assert torch.equal(twin(), basis())
+    weight, wanted = twin(), basis()
+    assert torch.equal(weight, wanted)
+    towards = torch.randn(layer.weight_shape, generator=torch.Generator().manual_seed(2))
+    (weight * towards).sum().backward()
+    (wanted * towards).sum().backward()
+    torch.testing.assert_close(twin.bank.grad, basis.bank.grad)
+    torch.testing.assert_close(twin.coefficients.grad * twin.unit, basis.proxies.grad)
 
 
 def test_the_largest_coefficients_are_kept_and_rounded():
