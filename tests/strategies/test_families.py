@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from bankwise.report import words
-from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked
+from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked, Subbit, Tiled
 from search_space.budget import Budget
 from search_space.layer import build_child
 from search_space.modelfile import assemble, decode, encode, pack
@@ -20,8 +20,8 @@ from strategies import STRATEGIES, BudgetedSpace, make_strategy
 from strategies.scores import capture
 from trainers.data import to_input
 
-HIDDEN = ("stacked", "sparse", "composite", "binary", "int4")
-FAMILIES = (Stacked, Sparse, Composite, Binary, Integer)
+HIDDEN = ("stacked", "sparse", "composite", "binary", "int4", "tiled", "subbit")
+FAMILIES = (Stacked, Sparse, Composite, Binary, Integer, Tiled, Subbit)
 BUDGET = 2500
 
 
