@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from search_space.errors import BankwiseError
-from search_space.networks import build, network_names
+from search_space.networks import at_width, build, network_names
+from search_space.trace import trace
 
 # The weights of the papers' worked table: every 3x3 convolution but the first. The first convolution, the 1x1
 # projections of the shortcuts and the classifier are outside.
@@ -176,3 +177,28 @@ def test_bad_user_module_is_one_line(user_module, reference, told):
     with pytest.raises(BankwiseError, match=told) as caught:
         build(reference, classes=10, in_channels=3)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "width", "wanted"),
+    [("small", 0.5, "small@0.5"), ("small", 1, "small"), ("small@0.5", 0.29, "small@0.145"), ("tiny@0.5", 2, "tiny")],
+)
+def test_the_reference_at_a_width(reference, width, wanted):
+    assert at_width(reference, width) == wanted
+    build(wanted, classes=10, in_channels=1)
+
+
+@pytest.mark.parametrize("name", ["small", "tiny", "resnet20", "vgg_small"])
+def test_a_width_is_traced_under_its_name(name):
+    """All channels but those of the image and the classes are halved; so weights are quartered, norms halved."""
+    whole, half = (trace(meta(at_width(name, width)), at_width(name, width), (3, 32, 32), 10) for width in (1, 0.5))
+    assert half.network == f"{name}@0.5"
+    assert [norm.channels for norm in half.norms] == [norm.channels // 2 for norm in whole.norms]
+    assert [layer.weights for layer in half.layers[1:-1]] == [layer.weights // 4 for layer in whole.layers[1:-1]]
+    assert half.layers[0].weights == whole.layers[0].weights // 2
+
+
+def test_other_networks_come_in_one_width():
+    for reference in ("torchvision:resnet18", "package:make", "resnet21"):
+        with pytest.raises(BankwiseError, match=f"'{reference}' comes in one width; those with others: tiny, small"):
+            at_width(reference, 0.5)
