@@ -1,4 +1,4 @@
-"""The command line: `bankwise plan | search | train | export | evaluate | report | nni`.
+"""The command line: `bankwise plan | search | train | convert | export | evaluate | report | nni`.
 
 Exit codes: 0 done, 2 bad input (one line on stderr), 3 infeasible budget (the same), 130 interrupted and resumable.
 """
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 import bankwise
+from bankwise.cli.convert import convert
 from bankwise.cli.evaluate import evaluate
 from bankwise.cli.export import export
 from bankwise.cli.nni import app as nni
@@ -32,7 +33,7 @@ app = typer.Typer(
     "sub-channel dimension and kernel split of its binary basis.",
     epilog="Exit codes: 0 done, 2 bad input, 3 infeasible budget, 130 interrupted (the same command resumes).",
 )
-for command in (plan, search, train, export, evaluate, report):
+for command in (plan, search, train, convert, export, evaluate, report):
     app.command()(command)
 app.add_typer(nni, name="nni")
 

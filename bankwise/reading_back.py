@@ -9,7 +9,7 @@ from search_space.errors import BankwiseError, unknown
 from search_space.modelfile import ModelFile, read
 from search_space.price import price
 from trainers.data import ImageData, load_data
-from trainers.evaluate import accuracy
+from trainers.evaluate import ImageNetPixels, accuracy
 
 SPLITS = ("test", "validation")
 
@@ -22,8 +22,11 @@ def evaluate_file(
     data_root: str | Path | None = None,
     limit: int | None = None,
     allow_code: bool = False,
+    imagenet: bool = False,
 ) -> dict:
     """Accuracy (0 to 1) of the file on the `split` of the data, and its price. BankwiseError where they do not fit.
+
+    With `imagenet` images enter less ImageNet's mean, over its deviation, else in [-1, 1].
 
     In a run's folder, what the run measured for its baselines on the same split and data stands beside it.
     """
@@ -40,13 +43,14 @@ def evaluate_file(
             raise BankwiseError(f"{str(path)!r} is for {what} {_text(mine)}, data set {data.name!r} has {_text(given)}")
     pixels, labels = data.test() if split == "test" else (data.val_x, data.val_y)
     cost = price(file.shape, file.plan)
+    network = ImageNetPixels(file.network()) if imagenet else file.network()
     return {
         "model": str(path),
         "network": file.plan.network,
         "data": data.name,
         "split": split,
         "images": len(labels),
-        "accuracy": accuracy(file.network(), pixels, labels),
+        "accuracy": accuracy(network, pixels, labels),
         "file_bytes": file.size,
         "paper_bits": cost.paper_bits,
         "paper_bits_per_weight": cost.paper_bits_per_weight,

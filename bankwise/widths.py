@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bankwise.run_folder import RunFolder
 from search_space.errors import BankwiseError, InfeasibleBudget
-from search_space.networks import network_names, stages
+from search_space.networks import at_widths, network_names, stages
 from strategies import BudgetedSpace
 from strategies.scores import weighted_capture
 from trainers.data import ImageData
@@ -27,15 +27,8 @@ from trainers.trial import run_trial
 Widths = tuple[float, ...]  # a multiplier of channels for each stage
 
 
-def reference(network: str, widths: Widths) -> str:
-    """NETWORK@W1,W2,...; NETWORK@W where all are equal, and NETWORK alone where they are 1."""
-    same = len(set(widths)) == 1
-    text = ",".join(f"{width:g}" for width in (widths[:1] if same else widths))
-    return network if text == "1" else f"{network}@{text}"
-
-
 def narrowest(network: str, multipliers: Sequence[float]) -> str:
-    return reference(network, (min(multipliers),))
+    return at_widths(network, (min(multipliers),))
 
 
 def check_network(network: str) -> None:
@@ -93,7 +86,7 @@ class WidthTrials:
 
     def __call__(self, widths: Widths) -> float | None:
         """Validation accuracy; None where no plan is within the budget."""
-        name = reference(self.network, widths)
+        name = at_widths(self.network, widths)
         label = "width-" + re.sub(r"[^\w.]+", "-", name)
         kept = self.folder.checkpoints / f"{label}.json"
         if kept.exists():
@@ -125,4 +118,4 @@ class WidthTrials:
 def best_network(trials: WidthTrials, multipliers: Sequence[float]) -> tuple[str, dict[str, float]]:
     """The network of the best widths found, and the accuracy of each that was tried. The narrowest must fit."""
     best, scores = climb(stages(trials.network), multipliers, trials)
-    return reference(trials.network, best), {reference(trials.network, w): a for w, a in scores.items()}
+    return at_widths(trials.network, best), {at_widths(trials.network, w): a for w, a in scores.items()}

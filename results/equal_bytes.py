@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from strategies.baselines import baseline
 
 from bankwise.searching import SearchSettings, search
 from results.jobs import run_jobs
 from search_space.modelfile import read
 from search_space.plan import Plan
 from search_space.price import price
+from strategies.baselines import baseline
 from trainers.data import ImageData, load_data
 from trainers.evaluate import accuracy
 from trainers.loop import train

@@ -12,12 +12,18 @@ from pathlib import Path
 from search_space.files import write_text
 
 
-def run_jobs(work: Callable[..., dict], jobs: Iterable[tuple[str, tuple]], cache: Path) -> dict[str, dict]:
-    """{name: work(*arguments)} for jobs (name, arguments); finished ones are read from CACHE/name.json."""
+def run_jobs(
+    work: Callable[..., dict], jobs: Iterable[tuple[str, tuple]], cache: Path, workers: int | None = None
+) -> dict[str, dict]:
+    """{name: work(*arguments)} for jobs (name, arguments), `workers` at a time (None: one a core).
+
+    Finished ones are read from CACHE/name.json.
+    """
     jobs = dict(jobs)
     results = {name: json.loads(path.read_text()) for name in jobs if (path := cache / f"{name}.json").exists()}
     waiting = {name: arguments for name, arguments in jobs.items() if name not in results}
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    workers = workers or os.cpu_count()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         futures = {pool.submit(work, *arguments): name for name, arguments in waiting.items()}
         for future in as_completed(futures):
             name = futures[future]

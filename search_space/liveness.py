@@ -42,8 +42,8 @@ class Recorder(TorchDispatchMode):
             self._storages[id(storage)] = storage
         return id(storage)
 
-    def live_bytes(self, image: torch.Tensor, output: torch.Tensor) -> list[int]:
-        """Bytes of activations alive at each operation: `image` from the beginning, `output` to the end.
+    def live_bytes(self, image: torch.Tensor, output: object) -> list[int]:
+        """Bytes of activations alive at each operation: `image` from the beginning, the tensors in `output` to the end.
 
         Results that nobody reads (the indices of a max pooling, a batch norm's saved statistics) take nothing: they
         exist on some devices only.
@@ -54,9 +54,10 @@ class Recorder(TorchDispatchMode):
             for storage in touched:
                 first.setdefault(storage, position)
                 last[storage] = position
-        last[self.storage(output)] = len(self.operations) - 1
+        outputs = {self.storage(tensor) for tensor in _tensors(output)} & first.keys()
+        last.update(dict.fromkeys(outputs, len(self.operations) - 1))
         change = [0] * (len(self.operations) + 1)
-        kept = {self.storage(image), self.storage(output)}
+        kept = {self.storage(image), *outputs}
         for storage, position in first.items():
             if last[storage] == position and storage not in kept:
                 continue

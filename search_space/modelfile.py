@@ -209,7 +209,7 @@ def _plan(metadata: Mapping[str, str], allow_code: bool) -> tuple[Plan, NetworkS
         raise BankwiseError(f"damaged: the header does not describe a plan{detail}") from None
     if names_code(plan.network) and not allow_code:
         raise BankwiseError(f"its network {plan.network!r} is code of your own; allow_code=True imports and runs it")
-    shape = trace(_blank(plan), plan.network, plan.input_shape, plan.classes, plan.keep)
+    shape = trace(_blank(plan), plan.network, plan.input_shape, plan.classes, plan.keep, any_output=True)
     if len(choices) != len(shape.layers):
         raise BankwiseError(
             f"the file has {len(choices)} layers, network {plan.network!r} as it is here has {len(shape.layers)}"

@@ -94,7 +94,7 @@ class Price:
 
 
 def paper_bits(layer: LayerShape, choice: Choice) -> int:
-    return sum(part.total_bits for part in choice.parts(layer) if part.paper)
+    return choice.paper_bits(layer)
 
 
 def layer_price(layer: LayerShape, choice: Choice, vector_bits: int) -> LayerPrice:

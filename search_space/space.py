@@ -11,21 +11,31 @@ from functools import cached_property
 
 import numpy as np
 
-from search_space.basis import Binary, Choice, Float, Integer, Stacked
-from search_space.basis.stacked import divisors
+from search_space.basis import Binary, Choice, Float, Integer, Sparse, Stacked
+from search_space.basis.bank import divisors
+from search_space.basis.composite import composite_choices
+from search_space.basis.subbit import subbit_choices
+from search_space.basis.tiled import tiled_choices
 from search_space.errors import BankwiseError, unknown
 from search_space.plan import Plan
 from search_space.price import PriceTable
 from search_space.shape import LayerShape, NetworkShape
 from search_space.vector import VECTOR_BITS
 
-KINDS = ("stacked", "binary", *(f"int{bits}" for bits in range(2, 9)), "float16", "float32")
+KINDS = (
+    "stacked", "sparse", "binary", "tiled", "subbit", *(f"int{bits}" for bits in range(2, 9)), "composite", "float16",
+    "float32",
+)  # fmt: skip
+
+# (bank bits, terms a slot, coefficient bits): those that on trained layers captured most at equal bits, best first.
+SPARSE = ((1, 1, 1), (2, 1, 1), (4, 1, 1), (1, 2, 2), (2, 2, 2))
 
 
 @dataclass(frozen=True)
 class SpaceSettings:
     """What layers may be. `first` and `last` are the first and last layer of the network, `hidden` the others;
-    `layers` overrides them by name pattern. Each lists kinds: stacked, binary, int2 to int8, float16, float32.
+    `layers` overrides them by name pattern. Each lists kinds: stacked, sparse, binary, tiled, subbit, int2 to int8,
+    composite, float16, float32.
     `max_k` bounds the bank, `tiles` the kernel splits (empty: every tile that divides the kernel), `keep` are patterns
     of modules left in floating point and outside the search.
     """
@@ -80,13 +90,62 @@ def stacked_choices(layer: LayerShape, max_k: int, tiles: Sequence[tuple[int, in
     return choices
 
 
+def sparse_choices(layer: LayerShape, max_k: int, tiles: Sequence[tuple[int, int]] = ()) -> list[Sparse]:
+    """Sparse combinations that can pay, for each of the settings SPARSE of (bank bits, terms, coefficient bits).
+
+    k a power of two (1 too: a sign is choice enough) up to `max_k`, the slots and the distinct filters, s a divisor of
+    the channels, fewer bits than 2-bit weights; and of those with one setting only choices that capture, in closed
+    form, 15 % more than any cheaper one: the others cannot pay, and those left can be told apart.
+    """
+    every = tiles or [(h, w) for h in divisors(layer.kernel[0]) for w in divisors(layer.kernel[1])]
+    places = [
+        (s, tile)
+        for tile in every
+        if not (layer.kernel[0] % tile[0] or layer.kernel[1] % tile[1])
+        for s in divisors(layer.c)
+    ]
+    kept = []
+    for setting in SPARSE:
+        found = []
+        for s, tile in places:
+            k = 1
+            while k <= max_k:
+                choice = Sparse(k, s, tile, *setting)
+                bits = sum(part.total_bits for part in choice.parts(layer))
+                if bits < 2 * layer.weights and _possible(choice, layer):
+                    found.append((bits, -choice.capture, choice))
+                k *= 2
+        reached = 0.0
+        for _, share, choice in sorted(found, key=lambda one: one[:2]):
+            if -share >= 1.15 * reached:
+                reached = -share
+                kept.append(choice)
+    return kept
+
+
+def _possible(choice: Choice, layer: LayerShape) -> bool:
+    try:
+        choice.check(layer)
+    except BankwiseError:
+        return False
+    return True
+
+
 def layer_choices(layer: LayerShape, kinds: Sequence[str], settings: SpaceSettings) -> tuple[Choice, ...]:
     choices: list[Choice] = []
     for kind in kinds:
         if kind == "stacked":
             choices += stacked_choices(layer, settings.max_k, settings.tiles)
+        elif kind == "sparse":
+            choices += sparse_choices(layer, settings.max_k, settings.tiles)
+        elif kind == "tiled":
+            choices += tiled_choices(layer)
+        elif kind == "subbit":
+            choices += subbit_choices(layer, settings.max_k)
         elif kind == "binary":
             choices.append(Binary())
+        elif kind == "composite":
+            choices += composite_choices(layer)
         else:
             name, bits = re.fullmatch(r"([a-z]+)(\d+)", kind).groups()
             choices.append((Integer if name == "int" else Float)(int(bits)))
@@ -120,10 +179,14 @@ class SearchSpace:
 
     def cut(self, kept: Sequence[Sequence[int]]) -> SearchSpace:
         """The space of only the choices `kept[i]` of each layer i."""
-        smaller = copy.copy(self)
-        smaller.__dict__.pop("prices", None)
-        smaller.choices = tuple(tuple(row[j] for j in of) for row, of in zip(self.choices, kept, strict=True))
-        return smaller
+        return self.offering([[row[j] for j in of] for row, of in zip(self.choices, kept, strict=True)])
+
+    def offering(self, choices: Sequence[Sequence[Choice]]) -> SearchSpace:
+        """The space of just these choices of each layer, whatever the settings offer."""
+        other = copy.copy(self)
+        other.__dict__.pop("prices", None)
+        other.choices = tuple(map(tuple, choices))
+        return other
 
     @cached_property
     def prices(self) -> PriceTable:

@@ -2,8 +2,9 @@
 
 Each layer keeps one latent weight and one real-valued bank for all its choices: a choice sees the first k filters, the
 first s channels and the first t_h x t_w taps of the bank, and fills each slot with the bank filter nearest to the
-latent weight. A convolution is linear in its weight, so candidate *weights* are mixed and one convolution runs:
-W = sum_c p_c a_c Q_c(latent), a_c the least-squares scale. (Mixing feature maps would cost one convolution a choice.)
+latent weight (a sparse choice: with its few terms, of the bank rounded to its bits). A convolution is linear in its
+weight, so candidate *weights* are mixed and one convolution runs: W = sum_c p_c a_c Q_c(latent), a_c the least-squares
+scale. (Mixing feature maps would cost one convolution a choice.)
 
 The distribution p is kept on the budget while it trains: p = softmax((logits - m bytes) / temperature), with the
 multiplier m >= 0 found by bisection so that the expected bytes do not exceed the budget.
@@ -19,10 +20,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Integer, Stacked
+from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked, Subbit, Tiled
+from search_space.basis.bank import BankChoice
+from search_space.basis.composite import rounded
 from search_space.basis.stacked import from_slots, sign, to_slots
+from search_space.basis.tiled import tiled
 from search_space.layer import convolve, replace_module
 from search_space.shape import LayerShape, NetworkShape
+from search_space.sparse_candidate import SparseCandidate
 
 _CHUNK = 2**19  # products held at a time, elements: 2 MB stay in the cache
 
@@ -35,7 +40,7 @@ class MixedLayer(nn.Module):
         self.shape, self.choices, self.padding_mode = shape, tuple(choices), padding_mode
         fan_in = shape.weights // shape.n
         self.latent = nn.Parameter(torch.randn(shape.weight_shape, generator=generator) * fan_in**-0.5)
-        banks = [choice for choice in choices if isinstance(choice, Stacked)]
+        banks = [choice for choice in map(_mixed, choices) if isinstance(choice, BankChoice)]
         k = max((choice.k for choice in banks), default=1)
         s = max((choice.s for choice in banks), default=1)
         self.bank = nn.Parameter(torch.randn(k, s, *shape.kernel, generator=generator) * 0.1)
@@ -59,7 +64,7 @@ class MixWeights(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, latent, bank, p, choices):
-        shares = p.tolist()
+        choices, shares = tuple(map(_mixed, choices)), p.tolist()
         used = [i for i, share in enumerate(shares) if share > 0]
         groups: dict[tuple, list[int]] = {}
         for i in used:
@@ -75,11 +80,15 @@ class MixWeights(torch.autograd.Function):
                 indices[i], scales[i] = index, scale
                 filled.add_(filters[index], alpha=shares[i] * scale)
             mixed.add_(from_slots(filled, latent.shape, s, tile))
+        sparse = {i: SparseCandidate.of(choices[i], latent, bank) for i in used if isinstance(choices[i], Sparse)}
+        for i, found in sparse.items():
+            mixed.add_(found.weight(bank, latent.shape), alpha=shares[i] * found.scale)
         for i in used:
-            if i not in indices:
+            if i not in indices and i not in sparse:
                 mixed.add_(_rounded(latent, choices[i]), alpha=shares[i])
         ctx.save_for_backward(latent, bank, p, *indices.values())
         ctx.choices, ctx.used, ctx.groups, ctx.scales, ctx.stacked = choices, used, groups, scales, list(indices)
+        ctx.sparse = sparse
         return mixed
 
     @staticmethod
@@ -95,11 +104,18 @@ class MixWeights(torch.autograd.Function):
                 seen = to_bank[:k, :s, : tile[0], : tile[1]]
                 seen.add_(sums.reshape(seen.shape), alpha=shares[i] * scale)
                 to_p[i] = scale * (sums * filters[:k]).sum()
+        for i, found in ctx.sparse.items():
+            to_p[i] = found.backward(gradient, shares[i], bank, to_bank)
         if ctx.needs_input_grad[2]:
             for i in ctx.used:
-                if i not in indices:
+                if i not in indices and i not in ctx.sparse:
                     to_p[i] = (gradient * _rounded(latent, choices[i])).sum()
         return gradient, to_bank * (bank.abs() <= 1), to_p, None
+
+
+def _mixed(choice: Choice) -> Choice:
+    """What takes the choice's place: every bank takes the nearest filter here, as a sub-bit layer always does."""
+    return choice.stacked if isinstance(choice, Subbit) else choice
 
 
 def _filters(bank: torch.Tensor, choices: Sequence[Choice], group: list[int]) -> torch.Tensor:
@@ -147,6 +163,10 @@ def _rounded(latent: torch.Tensor, choice: Choice) -> torch.Tensor:
     if isinstance(choice, Integer):
         largest = latent.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
         return (latent / largest * choice.levels).round() * (largest / choice.levels)
+    if isinstance(choice, Composite):
+        return rounded(latent, choice)
+    if isinstance(choice, Tiled):
+        return tiled(latent, choice.p)
     return latent
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -41,20 +41,25 @@ def trace(
     input_shape: tuple[int, int, int],
     classes: int,
     keep: tuple[str, ...] = (),
+    any_output: bool = False,
 ) -> NetworkShape:
     """The shape of `network` for one image of `input_shape` (channels, height, width); the network stays as it is.
 
     `reference` tells how to build the network. `keep` are patterns over module paths whose parameters stay in
     floating point. BankwiseError where the network cannot run on the image, does not give `classes` logits, or holds
     parameters that no layer, norm or kept tensor accounts for.
+
+    With `any_output` it may give what it likes, maps or boxes by name say, and may stop behind its last layer, as a
+    detector does that cannot select boxes without values: what has no parameters has no price.
     """
     for name, parameter in network.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise BankwiseError(f"network {reference!r}: {name} is lazy, it has no size; give its module a size")
-    run, traced = _run_somewhere(network, reference, input_shape)
-    if not isinstance(run.output, torch.Tensor) or tuple(run.output.shape) != (1, classes):
-        given = tuple(run.output.shape) if isinstance(run.output, torch.Tensor) else type(run.output).__name__
-        raise BankwiseError(f"network {reference!r} gives {given} for one image, expected logits (1, {classes})")
+    run, traced = _run_somewhere(network, reference, input_shape, any_output)
+    if not any_output and not _gives_logits(run.output, classes):
+        raise BankwiseError(
+            f"network {reference!r} gives {_described(run.output)} for one image, expected logits (1, {classes})"
+        )
     try:
         roles = sort_modules(traced, keep, run.calls)
     except BankwiseError as error:
@@ -66,13 +71,30 @@ def trace(
     )
 
 
-def _run_somewhere(network: nn.Module, reference: str, input_shape: tuple[int, int, int]) -> tuple[_Pass, nn.Module]:
+def norms_behind(network: nn.Module, shape: NetworkShape) -> dict[str, str]:
+    """The batch norm that consumes each normalized layer: {layer's name: norm's name}."""
+    run, _ = _run_somewhere(network, shape.network, shape.input_shape, True)
+    norms = [norm.name for norm in shape.norms]
+    return {layer.name: _norm_behind(run.calls[layer.name], run, norms) for layer in shape.layers if layer.normalized}
+
+
+def _gives_logits(output: object, classes: int) -> bool:
+    return isinstance(output, torch.Tensor) and tuple(output.shape) == (1, classes)
+
+
+def _described(output: object) -> str:
+    return str(tuple(output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
+
+
+def _run_somewhere(
+    network: nn.Module, reference: str, input_shape: tuple[int, int, int], any_output: bool
+) -> tuple[_Pass, nn.Module]:
     """A recorded pass and the copy that ran: on the meta device, which costs nothing, or else on the CPU."""
     stored = all(tensor.device.type != "meta" for tensor in [*network.parameters(), *network.buffers()])
     for device in ("meta", "cpu") if stored else ("meta",):
         try:
             traced = _copy(network, device).eval()
-            return _run(traced, torch.zeros(1, *input_shape, device=device)), traced
+            return _run(traced, torch.zeros(1, *input_shape, device=device), any_output), traced
         except Exception as error:  # whatever a user's forward pass raises; some need values, which meta has not
             failure = error
     size = "x".join(map(str, input_shape))
@@ -93,15 +115,21 @@ def _copy(network: nn.Module, device: str) -> nn.Module:
 
 
 @torch.no_grad()
-def _run(network: nn.Module, image: torch.Tensor) -> _Pass:
+def _run(network: nn.Module, image: torch.Tensor, any_output: bool) -> _Pass:
     run = _Pass(Recorder([*network.parameters(), *network.buffers()]))
+    watched = set()
     for path, module in network.named_modules():
         if is_layer(module) or is_norm(module):
             _watch(run, path, module)
+            watched.add(path)
     with torch.random.fork_rng(devices=[]), torch.device(image.device), run.recorder:
-        run.output = network(image)
-    if isinstance(run.output, torch.Tensor):
-        run.live = run.recorder.live_bytes(image, run.output)
+        try:
+            run.output = network(image)
+        except Exception:  # as above
+            done = all(call.y is not None for calls in run.calls.values() for call in calls)
+            if not (any_output and done and watched == run.calls.keys()):
+                raise
+    run.live = run.recorder.live_bytes(image, run.output)
     return run
 
 
@@ -126,7 +154,7 @@ def _layer(path: str, module: nn.Module, run: _Pass, norms: tuple[str, ...]) -> 
     common = {
         "name": path,
         "bias": module.bias is not None,
-        "normalized": _normalized(calls, run, norms),
+        "normalized": _norm_behind(calls, run, norms) is not None,
         "live_bytes": max(max(run.live[call.start : call.end]) for call in calls),
     }
     if isinstance(module, nn.Linear):
@@ -166,13 +194,13 @@ def _padding(module: nn.Conv2d) -> tuple[int, int]:
     return module.padding
 
 
-def _normalized(calls: list[_Call], run: _Pass, norms: tuple[str, ...]) -> bool:
-    """Whether the layer's one output goes into one batch norm, used once, and into nothing else."""
+def _norm_behind(calls: list[_Call], run: _Pass, norms: Sequence[str]) -> str | None:
+    """The batch norm, used once, that the layer's one output goes into, if it goes into nothing else."""
     if len(calls) != 1:
-        return False
+        return None
     uses = run.recorder.uses(calls[0].y, calls[0].end)
     for norm in norms:
         if len(run.calls[norm]) == 1 and run.calls[norm][0].x is calls[0].y:
             within = range(run.calls[norm][0].start, run.calls[norm][0].end)
-            return all(position in within for position in uses)
-    return False
+            return norm if all(position in within for position in uses) else None
+    return None

@@ -7,7 +7,9 @@ up whole, since a layer that carries nothing ends the signal.
   weight's energy that the best of k random signs captures is about 2 ln 2 times the rate.
 - `log_capture`: log of that share for what can be built. The best of k random sign vectors of d weights captures
   x = m_k^2 / d (m_k the mean of the largest of k normal numbers) while k is far below 2^d, and 2/pi if all are there;
-  between them (2/pi)(1 - exp(-x pi/2)). b-bit weights capture 1 - 4^-b, not below 2/pi.
+  between them (2/pi)(1 - exp(-x pi/2)); a sparse combination of few-bit filters, of which that is one case, as
+  `search_space.basis.capture` says. b-bit weights capture 1 - 4^-b, not below 2/pi. The signs of a sum of p numbers
+  capture 2/(pi p) of each of them.
 - `weighted_capture`: the same, small layers first (`small_first`).
 """
 
@@ -20,7 +22,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from search_space.basis import Binary, Choice, Stacked
+from search_space.basis import Binary, Choice, Sparse, Stacked, Subbit, Tiled
 from search_space.shape import LayerShape
 from strategies.budgeted import BudgetedSpace
 
@@ -51,11 +53,17 @@ def weighted_capture(space: BudgetedSpace) -> Scores:
 def capture(layer: LayerShape, choice: Choice) -> float:
     """Share of a Gaussian weight's energy that the choice captures, in (0, 1)."""
     signs = 2 / math.pi
+    if isinstance(choice, Subbit):
+        choice = choice.stacked
     if isinstance(choice, Stacked):
         share = largest_normal(choice.k) ** 2 / choice.dimension
         return signs * (1 - math.exp(-share / signs))
+    if isinstance(choice, Sparse):
+        return choice.capture
     if isinstance(choice, Binary):
         return signs
+    if isinstance(choice, Tiled):
+        return signs / choice.p
     return max(signs, 1 - 4.0 ** -choice.rate(layer))
 
 

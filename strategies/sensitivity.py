@@ -8,7 +8,7 @@ The weight is fitted as in training: a bank by binary Lloyd iterations, nearest 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +75,15 @@ def captured(layer: LayerShape, choice: Choice, weight: torch.Tensor) -> float:
 
 def input_energies(network: nn.Module, task: Task) -> dict[str, torch.Tensor]:
     """Mean square of each layer's input channels over training images, shaped (1 or n, c, 1, 1), mean 1."""
+    device = next(network.parameters()).device
+    return channel_energies(network, task.shape.layers, to_input(task.data.train_x[:IMAGES].to(device)))
+
+
+def channel_energies(network: nn.Module, layers: Sequence[LayerShape], images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same for `images` as the network takes them, on its device."""
     energies: dict[str, torch.Tensor] = {}
     hooks = []
-    for layer in task.shape.layers:
+    for layer in layers:
 
         def keep(module, inputs, layer=layer):
             x = inputs[0].detach()
@@ -91,8 +97,7 @@ def input_energies(network: nn.Module, task: Task) -> dict[str, torch.Tensor]:
         hooks.append(network.get_submodule(layer.name).register_forward_pre_hook(keep))
     try:
         with torch.no_grad():
-            device = next(network.parameters()).device
-            network.eval()(to_input(task.data.train_x[:IMAGES].to(device)))
+            network.eval()(images)
     finally:
         for hook in hooks:
             hook.remove()

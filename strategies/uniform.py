@@ -1,9 +1,11 @@
 """The baseline: one setting for every layer, as the papers do.
 
-A setting is (k, s, split) for all stacked layers, with k and s either the same numbers or the same fractions of each
-layer's n and c (the paper's k = n/2, s = c/4), cut to what a layer can take; all-binary is one as well. The first and
-last layers, which the papers leave alone, each take one of their other kinds, or follow the setting. Asked plans come
-in the order of their summed closed-form score, so the first few are the best uniform plans to be had.
+A setting is (k, s, split) for all layers with a bank, with k and s either the same numbers or the same fractions of
+each layer's n and c (the paper's k = n/2, s = c/4), cut to what a layer can take; sparse layers have their bits and
+terms in common too. Tiled and sub-bit layers have p or tau in common, cut likewise; layers that can have none of these,
+such as 1x1 ones beside sub-bit layers, all take one other choice. All-binary or all-int4 is a setting as well. The
+first and last layers, which the papers leave alone, each take one of their other kinds, or follow the setting. Asked
+plans come in the order of their summed closed-form score, so the first few are the best uniform plans to be had.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from search_space.basis import Choice, Stacked
+from search_space.basis import Choice, Subbit, Tiled
+from search_space.basis.bank import BankChoice
 from search_space.shape import LayerShape
 from strategies.base import Strategy
 from strategies.budgeted import BudgetedSpace
 from strategies.scores import log_capture
 
 Rule = Callable[[LayerShape], tuple[int, int]]  # the wanted (k, s) of a layer
+NUMBERED = {Tiled: "p", Subbit: "tau"}  # families with one number to have in common
 
 
 class Uniform(Strategy):
@@ -43,8 +47,8 @@ def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
     layers = space.space.shape.layers
     rows = [space.choices(i) for i in range(len(layers))]
     ends = {0, len(layers) - 1}
-    fixed = {i: [j for j, choice in enumerate(rows[i]) if not isinstance(choice, Stacked)] for i in ends}
-    for setting in [*_stacked_settings(rows, layers), *_plain_settings(rows)]:
+    fixed = {i: [j for j, choice in enumerate(rows[i]) if _plain(choice)] for i in ends}
+    for setting in [*_bank_settings(rows, layers), *_numbered_settings(rows), *_plain_settings(rows)]:
         options = [sorted({setting[i], *(fixed[i] if i in ends else [])} - {None}) for i in range(len(layers))]
         if any(not option for option in options):
             continue
@@ -55,13 +59,47 @@ def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
                 yield [head, *middle, tail] if len(layers) > 1 else [head]
 
 
+def _plain(choice: Choice) -> bool:
+    """Whether the choice is a setting by itself."""
+    return not isinstance(choice, BankChoice | Tiled | Subbit)
+
+
 def _plain_settings(rows: list[list[Choice]]) -> Iterator[list[int | None]]:
-    """One family without a bank for every layer, such as all binary."""
-    for choice in dict.fromkeys(c for row in rows for c in row if not isinstance(c, Stacked)):
+    """One choice for every layer, such as all binary or all int8."""
+    for choice in dict.fromkeys(c for row in rows for c in row if _plain(c)):
         yield [row.index(choice) if choice in row else None for row in rows]
 
 
-def _stacked_settings(rows: list[list[Choice]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
+def _numbered_settings(rows: list[list[Choice]]) -> Iterator[list[int | None]]:
+    """One p of tiled, or tau of sub-bit layers, for all; layers without any take one other choice in common."""
+    plain = list(_plain_settings(rows))
+    for family, name in NUMBERED.items():
+        offered = [[(getattr(c, name), j) for j, c in enumerate(row) if isinstance(c, family)] for row in rows]
+        for wanted in sorted({number for row in offered for number, _ in row}):
+            setting = [_at_most(row, wanted) for row in offered]
+            yield setting
+            if None in setting:
+                yield from ([j if i is None else i for i, j in zip(setting, other, strict=True)] for other in plain)
+
+
+def _at_most(row: list[tuple[int, int]], wanted: int) -> int | None:
+    """The index of the largest number up to `wanted`, or else of the smallest; None of none."""
+    fitting = [pair for pair in row if pair[0] <= wanted]
+    return max(fitting)[1] if fitting else min(row)[1] if row else None
+
+
+def _bank_settings(rows: list[list[Choice]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
+    """For every kind of bank: stacked, and sparse of each (bits, terms, coefficient bits)."""
+    banks = [[(i, choice) for i, choice in enumerate(row) if isinstance(choice, BankChoice)] for row in rows]
+    for kind in dict.fromkeys(_kind(choice) for row in banks for _, choice in row):
+        yield from _settings([[pair for pair in row if _kind(pair[1]) == kind] for row in banks], layers)
+
+
+def _kind(choice: BankChoice) -> tuple:
+    return tuple(value for name, value in choice.to_dict().items() if name not in ("k", "s", "tile"))
+
+
+def _settings(rows: list[list[tuple[int, BankChoice]]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
     powers = [2**i for i in range(1, 13)]
     rules: list[Rule] = [lambda layer, k=k, s=s: (k, s) for k in powers for s in powers[:9] + [1]]
     rules += [
@@ -80,9 +118,9 @@ def _stacked_settings(rows: list[list[Choice]], layers: tuple[LayerShape, ...]) 
             yield [_closest(row, *rule(layer), tiling(layer)) for row, layer in zip(rows, layers, strict=True)]
 
 
-def _closest(row: list[Choice], k: int, s: int, tile: tuple[int, int]) -> int | None:
-    """The stacked choice of that split with s and then k cut to what the layer allows; None without one."""
-    fitting = [(i, c) for i, c in enumerate(row) if isinstance(c, Stacked) and c.tile == tile]
+def _closest(row: list[tuple[int, BankChoice]], k: int, s: int, tile: tuple[int, int]) -> int | None:
+    """The choice of that split with s and then k cut to what the layer allows; None without one."""
+    fitting = [(i, c) for i, c in row if c.tile == tile]
     if not fitting:
         return None
     sizes = {c.s for _, c in fitting}

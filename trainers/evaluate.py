@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from search_space.errors import BankwiseError
 from trainers.data import to_input
 
 
@@ -16,6 +18,28 @@ def model_device(model: nn.Module) -> torch.device:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def realign(changed: nn.Module, original: nn.Module, pixels: torch.Tensor) -> None:
+    """Move the batch norm statistics of `changed`, a copy of `original` with other weights, by what these changed.
+
+    Both are estimated on the same images (`recalibrate`): means move by the difference, variances by the ratio. So
+    statistics that a training gathered, with its augmentation, are not replaced by those of plain images.
+    """
+    pair = [copy.deepcopy(changed), copy.deepcopy(original)]
+    for network in pair:
+        recalibrate(network, pixels)
+    for norm, new, old in zip(*(_norms(network) for network in (changed, *pair)), strict=True):
+        norm.running_mean += new.running_mean - old.running_mean
+        norm.running_var *= new.running_var / old.running_var.clamp(min=1e-12)
+
+
+def _norms(model: nn.Module) -> list[nn.Module]:
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+    ]
 
 
 @contextmanager
@@ -34,7 +58,32 @@ def predict(model: nn.Module, pixels: torch.Tensor, batch: int = 500) -> torch.T
     device = model_device(model)
     with kept_mode(model), torch.no_grad():
         model.eval()
-        return torch.cat([model(to_input(part.to(device))).float().cpu() for part in pixels.split(batch)])
+        return torch.cat([_logits(model(to_input(part.to(device)))).float().cpu() for part in pixels.split(batch)])
+
+
+def _logits(output: object) -> torch.Tensor:
+    if isinstance(output, torch.Tensor) and output.dim() == 2:
+        return output
+    given = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    raise BankwiseError(f"the network gives {given}, not logits (images, classes): its accuracy cannot be measured")
+
+
+class ImageNetPixels(nn.Module):
+    """A network that was trained on images less ImageNet's mean, over its deviation, for images in [-1, 1]."""
+
+    MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's pretrained networks take them
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        for name, values in (("mean", self.MEAN), ("deviation", self.DEVIATION)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None])
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x + 1) / 2 - self.mean) / self.deviation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(self.prepare(x))
 
 
 def accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, batch: int = 500) -> float:
@@ -49,11 +98,7 @@ def recalibrate(model: nn.Module, pixels: torch.Tensor, batch: int = 200, batche
     The images are spread evenly over `pixels`, and each batch over all of them, so that sorted classes do no harm. All
     other modules run in evaluation mode.
     """
-    norms = [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
-    ]
+    norms = _norms(model)
     device = model_device(model)
     momenta = [norm.momentum for norm in norms]
     total = min(len(pixels), batch * batches)

@@ -21,13 +21,16 @@ def evaluate(
         bool,
         Option("--allow-code", help="Import and run the user's own network (module:callable) that the file names."),
     ] = False,
+    imagenet: options.ImageNet = False,
     as_json: options.Json = False,
 ) -> None:
     """Read an exported file back and measure it."""
     from bankwise.cli.output import percent, print_json
     from bankwise.reading_back import evaluate_file
 
-    result = evaluate_file(model, data, split, data_root=data_root, limit=limit, allow_code=allow_code)
+    result = evaluate_file(
+        model, data, split, data_root=data_root, limit=limit, allow_code=allow_code, imagenet=imagenet
+    )  # fmt: skip
     if as_json:
         print_json(result)
         return

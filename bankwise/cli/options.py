@@ -27,6 +27,10 @@ DataRoot = Annotated[
 ]
 Limit = Annotated[int | None, Option(help="Keep that many training images, validation included.", show_default=False)]
 Json = Annotated[bool, Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+ImageNet = Annotated[
+    bool,
+    Option("--imagenet", help="Feed images as torchvision's pretrained networks take them, not in [-1, 1]."),
+]
 Out = Annotated[Path, Option(help="Folder of the run. Run the same command on it again to resume.")]
 
 _BUDGET_HELP = "Hard budget: 4096, 96KiB, 0.1MB, 0.07bpw (bits a weight) or 100x (smaller than float32)."
@@ -73,7 +77,8 @@ _KINDS = "KIND[,KIND]"
 def _kinds(which: str):
     return Option(
         metavar=_KINDS,
-        help=f"Kinds {which} may be: stacked, binary, int2 to int8, float16, float32.",
+        help=f"Kinds {which} may be: stacked, sparse, binary, tiled, subbit, int2 to int8, composite, float16, "
+        "float32.",
         rich_help_panel=_SPACE,
         show_default=False,
     )

@@ -19,7 +19,11 @@ def plan(
     budget: options.OptionalBudget = None,
     data: Annotated[
         str | None,
-        Option(help="Data set whose image shape and classes the network is for. Default: digits.", **_ASIDE),
+        Option(
+            help="Data set whose image shape and classes the network is for. Default: those of a published network, "
+            "else digits.",
+            **_ASIDE,
+        ),
     ] = None,
     data_root: options.DataRoot = None,
     input: Annotated[
@@ -67,7 +71,7 @@ def plan(
     images = given if data is None else None  # a plan says what its images are
     shape = traced(
         network or (given.network if given is not None else "tiny"),
-        data or "digits",
+        data,
         data_root,
         settings.input_shape(input) if input is not None else images and images.input_shape,
         classes or (images and images.classes),

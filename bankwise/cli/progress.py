@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bankwise.phases import Progress as Event
 
@@ -83,6 +83,36 @@ class Display:
             share = f" {event.done}/{event.total} epochs" if event.total else ""
             line = f"{event.phase}{share}: {event.text}" + (f", {left}" if left else "")
             print(line, file=self.console.file, flush=True)
+
+
+class Steps:
+    """Layer after layer of a conversion: called with what is under way, how many are done, and of how many."""
+
+    def __init__(self, console: Console | None = None):
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total} layers"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+            transient=True,
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Steps:
+        if self.bar.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.bar.console.is_terminal:
+            self.bar.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if self.bar.console.is_terminal:
+            if phase not in self.tasks:
+                self.tasks[phase] = self.bar.add_task(phase, total=total)
+            self.bar.update(self.tasks[phase], completed=done)
 
 
 def clock(seconds: float) -> str:

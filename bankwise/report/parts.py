@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from search_space.price import LayerPrice, Price
 
-SHOWN = {"scale": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
-ORDER = ("bank", "indices", "signs", "levels", "values", "scale, bias", "batch norm", "kept tensors", "header")
+SHOWN = {"scale": "scale, bias", "scales": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
+ORDER = (
+    "bank", "indices", "coefficients", "signs", "levels", "factors", "values",
+    "scale, bias", "batch norm", "kept tensors", "header",
+)  # fmt: skip
+_FACTOR = re.compile(r"(left|right)\d+")  # of the composite planes, two for each plane
 
 Parts = dict[str, int]
 
@@ -16,7 +21,7 @@ def layer_bytes(layer: LayerPrice) -> Parts:
     """Bytes by part; the choice's code in the header counts as header."""
     found: Parts = {}
     for part in layer.parts:
-        name = part.name.removesuffix(".range")
+        name = _FACTOR.sub("factors", part.name.removesuffix(".range"))
         name = SHOWN.get(name, name)
         found[name] = found.get(name, 0) + part.file_bytes
     return found | {"header": layer.file_bytes - sum(found.values())}

@@ -37,8 +37,9 @@ LIGHT = Theme(
     paper="#ffffff", ink="#1f2328", muted="#5c6670", grid="#dfe3e8",
     searched="#0067a5", uniform="#d1500a", plain="#6b7580",
     parts={
-        "bank": "#0067a5", "indices": "#6fb7e6", "signs": "#0f8f6c", "levels": "#e0a100", "values": "#c8553d",
-        "scale, bias": "#c07ab0", "batch norm": "#8d7f4f", "kept tensors": "#59636e", "header": "#b4bcc5",
+        "bank": "#0067a5", "indices": "#6fb7e6", "coefficients": "#4b4acb", "signs": "#0f8f6c", "levels": "#e0a100",
+        "factors": "#8a5a00", "values": "#c8553d", "scale, bias": "#c07ab0", "batch norm": "#8d7f4f",
+        "kept tensors": "#59636e", "header": "#b4bcc5",
     },
     further=("#7a4fa3", "#0f8f6c", "#a8327d", "#4f6d1e"),
 )  # fmt: skip
@@ -46,8 +47,9 @@ DARK = Theme(
     paper="#15191e", ink="#e6eaee", muted="#9aa5b1", grid="#323a44",
     searched="#58b4f0", uniform="#ff9655", plain="#a3adb8",
     parts={
-        "bank": "#3d9be0", "indices": "#a3d4f5", "signs": "#35b890", "levels": "#e8b93c", "values": "#e58068",
-        "scale, bias": "#d59bc8", "batch norm": "#b3a56e", "kept tensors": "#7f8a96", "header": "#57616c",
+        "bank": "#3d9be0", "indices": "#a3d4f5", "coefficients": "#8f8ff0", "signs": "#35b890", "levels": "#e8b93c",
+        "factors": "#b07d2a", "values": "#e58068", "scale, bias": "#d59bc8", "batch norm": "#b3a56e",
+        "kept tensors": "#7f8a96", "header": "#57616c",
     },
     further=("#b48be0", "#35b890", "#e07fbd", "#a3c55f"),
 )  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bankwise.report.gather import Measured, Run, Sample
-from search_space.basis import Choice, Stacked
+from search_space.basis import Choice, Sparse
+from search_space.basis.bank import BankChoice
 from search_space.shape import LayerShape
 
 
@@ -43,10 +44,11 @@ def count(number: int, what: str) -> str:
 
 
 def choice(value: Choice) -> str:
-    """As plans write it; a stacked one in short."""
-    if isinstance(value, Stacked):
-        return f"k={value.k} s={value.s} {value.tile[0]}×{value.tile[1]}"
-    return str(value)
+    """As plans write it; one with a bank in short, a sparse one with terms × coefficient bits and the bank's bits."""
+    if not isinstance(value, BankChoice):
+        return str(value)
+    terms = f", {value.nonzeros}×{value.coefficient_bits} of {value.bits} bit" if isinstance(value, Sparse) else ""
+    return f"k={value.k} s={value.s} {value.tile[0]}×{value.tile[1]}{terms}"
 
 
 def filters(layer: LayerShape) -> str:

@@ -27,12 +27,12 @@ from bankwise import search
 from bankwise.searching import SearchSettings
 from results.jobs import run_jobs
 from search_space.budget import Budget
-from search_space.errors import InfeasibleBudget
 from search_space.modelfile import read
 from search_space.plan import Plan
 from search_space.price import price
-from search_space.space import SearchSpace, SpaceSettings
+from search_space.space import SearchSpace
 from strategies import BudgetedSpace, make_strategy
+from strategies.baselines import baseline
 from trainers.data import load_data
 from trainers.evaluate import accuracy
 from trainers.loop import train
@@ -58,29 +58,18 @@ def searched(root: str, cache: str, kib: int, network: str = NETWORK) -> dict:
     return search(network, "cifar10", f"{kib}KiB", out, SETTINGS, data_root=root, limit=IMAGES)
 
 
-def widest(data, budget: int, kind: str) -> tuple[str, BudgetedSpace]:
-    """The widest reference NETWORK@WIDTH whose 1-bit plan with such ends fits, and its space of that one plan."""
-    settings = SpaceSettings(hidden=("binary",), first=(kind,), last=(kind,))
-    for hundredths in range(100, 0, -1):
-        reference = NETWORK if hundredths == 100 else f"{NETWORK}@{hundredths / 100}"
-        shape = make_task(reference, data, SETTINGS.recipe).shape
-        try:
-            return reference, BudgetedSpace(SearchSpace(shape, settings), Budget(budget))
-        except InfeasibleBudget:
-            continue
-    raise SystemExit(f"no width of {NETWORK} fits {budget} bytes")
-
-
 def narrowed(root: str, cache: str, kib: int) -> dict:
     data = load_data("cifar10", root=Path(root), limit=IMAGES)
     tried = []
     for kind in ENDS:
-        reference, space = widest(data, kib * 1024, kind)
-        task = make_task(reference, data, SETTINGS.recipe)
-        teacher = make_task(reference, data, SETTINGS.recipe).network
+        found = baseline("narrower-1-bit", NETWORK, data.input_shape, data.classes, kib * 1024, ends=(kind,))
+        if found is None:
+            raise SystemExit(f"no width of {NETWORK} fits {kib} KiB")
+        plan = found.plan
+        task = make_task(plan.network, data, SETTINGS.recipe)
+        teacher = make_task(plan.network, data, SETTINGS.recipe).network
         train(teacher, data, SETTINGS.recipe)
         task = dataclasses.replace(task, teacher=teacher.eval().requires_grad_(False))
-        plan = space.plan([0] * len(space.sizes))
         short = dataclasses.replace(SETTINGS.recipe, epochs=SETTINGS.trial_epochs)
         tried.append((run_trial(task, plan, short).accuracy, kind, task, plan))
     _, kind, task, plan = max(tried, key=lambda entry: entry[0])

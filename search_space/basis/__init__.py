@@ -7,13 +7,22 @@ from collections.abc import Mapping
 
 from search_space.basis.binary import Binary
 from search_space.basis.choice import Choice, Codes, Operations
+from search_space.basis.composite import Composite
 from search_space.basis.floating import Float
 from search_space.basis.integer import Integer
+from search_space.basis.sparse import Sparse
 from search_space.basis.stacked import Stacked
+from search_space.basis.subbit import Subbit
+from search_space.basis.tiled import Tiled
 from search_space.errors import BankwiseError, unknown
 
-FAMILIES: dict[str, type[Choice]] = {family.family: family for family in (Stacked, Binary, Integer, Float)}
-_LETTERS: dict[str, type[Choice]] = {"S": Stacked, "B": Binary, "I": Integer, "F": Float}
+FAMILIES: dict[str, type[Choice]] = {
+    family.family: family for family in (Stacked, Sparse, Binary, Integer, Float, Composite, Tiled, Subbit)
+}
+_LETTERS: dict[str, type[Choice]] = {
+    "S": Stacked, "P": Sparse, "B": Binary, "I": Integer, "F": Float, "C": Composite,
+    "T": Tiled, "U": Subbit,
+}  # fmt: skip
 
 
 def choice_from_dict(values: object) -> Choice:
@@ -36,6 +45,6 @@ def choice_from_code(text: str) -> Choice:
 
 
 __all__ = [
-    "FAMILIES", "Binary", "Choice", "Codes", "Float", "Integer", "Operations", "Stacked",
-    "choice_from_code", "choice_from_dict",
+    "FAMILIES", "Binary", "Choice", "Codes", "Composite", "Float", "Integer", "Operations", "Sparse", "Stacked",
+    "Subbit", "Tiled", "choice_from_code", "choice_from_dict",
 ]  # fmt: skip

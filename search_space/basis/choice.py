@@ -50,6 +50,10 @@ class Choice(ABC):
     def parts(self, shape: LayerShape) -> tuple[Part, ...]:
         """The packed arrays that hold the weight."""
 
+    def paper_bits(self, shape: LayerShape) -> int:
+        """What the family's paper counts: the parts marked so."""
+        return sum(part.total_bits for part in self.parts(shape) if part.paper)
+
     @abstractmethod
     def rate(self, shape: LayerShape) -> float:
         """Information bits per weight, the bank apart: log2(k)/(s t_h t_w) for a bank."""
@@ -85,26 +89,27 @@ class Choice(ABC):
     @classmethod
     def from_dict(cls, values: Mapping) -> Choice:
         """Read the fields of this family, strictly: a missing, foreign or ill-typed key is an error."""
-        wanted = {field.name for field in fields(cls)}
+        wanted = {field.name: field.metadata.get("least", 1) for field in fields(cls)}
         given = set(values) - {"family"}
-        if given != wanted:
-            wrong = sorted(map(str, given ^ wanted))
+        if given != set(wanted):
+            wrong = sorted(map(str, given ^ set(wanted)))
             raise BankwiseError(
                 f"family {cls.family!r} takes the keys {sorted(wanted) or 'none'}; wrong or missing: {wrong}"
             )
-        return cls(**{name: _field(name, values[name]) for name in wanted})
+        return cls(**{name: _field(name, values[name], least) for name, least in wanted.items()})
 
     def __str__(self) -> str:
         settings = " ".join(f"{name}={value}" for name, value in self.to_dict().items() if name != "family")
         return f"{self.family} {settings}".strip()
 
 
-def _field(name: str, value: object) -> int | tuple[int, int]:
+def _field(name: str, value: object, least: int) -> int | tuple[int, int]:
     if name == "tile":
         match = re.fullmatch(r"(\d+)x(\d+)", str(value))
         if not match:
             raise BankwiseError(f"tile: {value!r} is not HEIGHTxWIDTH, such as 3x3 or 1x3")
         return int(match[1]), int(match[2])
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BankwiseError(f"{name}: {value!r} is not a positive whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        wanted = "a positive whole number" if least else "a whole number of at least 0"
+        raise BankwiseError(f"{name}: {value!r} is not {wanted}")
     return value

@@ -13,58 +13,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis.choice import Choice, Codes, Operations, convolution
+from search_space.basis.bank import BankChoice
+from search_space.basis.choice import Codes
 from search_space.errors import BankwiseError
 from search_space.part import Part
 from search_space.shape import LayerShape
 
 
 @dataclass(frozen=True)
-class Stacked(Choice):
-    k: int
-    s: int
-    tile: tuple[int, int]
-
+class Stacked(BankChoice):
     family: ClassVar[str] = "stacked"
-
-    def check(self, shape: LayerShape) -> None:
-        if min(self.s, *self.tile) < 1:
-            raise BankwiseError(f"s={self.s} tile={self.tile[0]}x{self.tile[1]} must be positive")
-        if shape.c % self.s:
-            allowed = ", ".join(map(str, divisors(shape.c)))
-            raise BankwiseError(f"s={self.s} does not divide the layer's {shape.c} channels; allowed: {allowed}")
-        if any(d % t for d, t in zip(shape.kernel, self.tile, strict=True)):
-            raise BankwiseError(
-                f"tile={self.tile[0]}x{self.tile[1]} does not divide the kernel {shape.kernel[0]}x{shape.kernel[1]}; "
-                f"allowed: heights {divisors(shape.kernel[0])}, widths {divisors(shape.kernel[1])}"
-            )
-        most = min(2 ** min(self.dimension, 62), self.slots(shape))
-        if not 2 <= self.k <= most:
-            raise BankwiseError(
-                f"k={self.k} cannot pay: allowed are 2 to {most} bank filters "
-                f"(2^{self.dimension} distinct filters, {self.slots(shape)} slots)"
-            )
-
-    @property
-    def dimension(self) -> int:
-        """Weights of one bank filter, s t_h t_w."""
-        return self.s * self.tile[0] * self.tile[1]
-
-    @property
-    def index_bits(self) -> int:
-        """ceil(log2 k), in integers."""
-        return (self.k - 1).bit_length()
-
-    def slots(self, shape: LayerShape) -> int:
-        """Slots of all filters, n q."""
-        return shape.weights // self.dimension
 
     def parts(self, shape: LayerShape) -> tuple[Part, ...]:
         """Bank k s t_h t_w bits and n q ceil(log2 k) index bits (Lan & Lan 2021, inference analysis)."""
@@ -75,21 +39,6 @@ class Stacked(Choice):
 
     def rate(self, shape: LayerShape) -> float:
         return math.log2(self.k) / self.dimension
-
-    def operations(self, shape: LayerShape, run: str) -> Operations:
-        """Split-transform-merge: k c t_h t_w additions per map position and n q per output position; no multiplication.
-
-        Maps are computed once at every position that some tile offset reads; k (c/s) of them are held.
-        """
-        if run == "materialized":
-            return convolution(shape)
-        places = shape.calls * math.prod(
-            map_length(shape.out_size[i], shape.stride[i], self.tile[i], shape.kernel[i], shape.dilation[i])
-            for i in (0, 1)
-        )
-        channels = shape.c * shape.groups
-        additions = self.k * channels * math.prod(self.tile) * places + self.slots(shape) * shape.positions
-        return Operations(0, additions, 4 * self.k * (channels // self.s) * places // shape.calls)
 
     def basis(self, shape: LayerShape, generator: torch.Generator | None = None) -> StackedBasis:
         return StackedBasis(self, shape, generator)
@@ -110,19 +59,6 @@ class Stacked(Choice):
         k, s, tile = text.split(".")
         height, width = tile.split("x")
         return cls(int(k), int(s), (int(height), int(width)))
-
-
-def divisors(number: int) -> list[int]:
-    return [d for d in range(1, number + 1) if number % d == 0]
-
-
-@lru_cache(maxsize=4096)
-def map_length(out: int, stride: int, tile: int, kernel: int, dilation: int) -> int:
-    """Distinct map positions along one axis read by the kernel/tile offsets of `out` outputs.
-
-    For stride 1, no dilation and out >= tile this is out + kernel - tile; for one tile it is out.
-    """
-    return len({o * stride + t * tile * dilation for o in range(out) for t in range(kernel // tile)})
 
 
 def to_slots(weight: torch.Tensor, s: int, tile: tuple[int, int]) -> torch.Tensor:

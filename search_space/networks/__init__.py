@@ -7,7 +7,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 from search_space.errors import BankwiseError, unknown
 from search_space.networks.blocks import Width
 from search_space.networks.resnet import resnet18, resnet20, resnet56
+from search_space.networks.segnet import segnet
 from search_space.networks.small import small, tiny
 from search_space.networks.vgg import vgg16, vgg_small
 from search_space.torchvision_import import import_torchvision
@@ -29,12 +30,14 @@ _NETWORKS: dict[str, tuple[Callable[[int, int, Width], nn.Module], int]] = {
     "resnet20": (resnet20, 3),
     "resnet56": (resnet56, 3),
     "resnet18": (resnet18, 4),
+    "segnet": (segnet, 5),
 }
+DENSE = ("segnet",)  # give a class for every pixel: they are converted, not trained here
 
 
 def network_names() -> list[str]:
-    """The networks that come with the project."""
-    return list(_NETWORKS)
+    """The classifiers that come with the project."""
+    return [name for name in _NETWORKS if name not in DENSE]
 
 
 def stages(name: str) -> int:
@@ -50,9 +53,9 @@ def names_code(reference: str) -> bool:
 def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     """The network that `reference` names, with fresh weights, for `classes` classes and `in_channels` input channels.
 
-    NAME             one of `network_names()`
+    NAME             one of `network_names()`, or of DENSE
     NAME@WIDTH       the same with its channels multiplied by WIDTH; NAME@W1,W2,... by one for each stage
-    torchvision:NAME a classifier of torchvision
+    torchvision:NAME a classifier, a detector or a segmentation network of torchvision
     MODULE:CALLABLE  a user's factory (or nn.Module class), importable from the current directory too; it is given
                      `num_classes` and `in_channels` where its signature names them
     """
@@ -63,11 +66,31 @@ def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     name, at, width = reference.partition("@")
     if name not in _NETWORKS:
         raise unknown("network", name, [*_NETWORKS, "torchvision:NAME", "package.module:callable"])
-    widths = tuple(_width(reference, one) for one in width.split(",")) if at else (1.0,)
+    widths = _widths(reference, width) if at else (1.0,)
     try:
         return _NETWORKS[name][0](classes, in_channels, widths)
     except BankwiseError as error:
         raise BankwiseError(f"network {reference!r}: {error}") from None
+
+
+def at_widths(name: str, widths: Sequence[float]) -> str:
+    """The reference of the network `name` with a multiplier of channels for each stage, or one for all: small and
+    (0.5, 0.5, 0.5) give small@0.5, (1, 1, 1) small, (1, 0.5, 2) small@1,0.5,2."""
+    shown = widths[:1] if len(set(widths)) == 1 else widths
+    text = ",".join(f"{width:g}" for width in shown)
+    return name if text == "1" else f"{name}@{text}"
+
+
+def at_width(reference: str, width: float) -> str:
+    """The reference of the same network with its channels multiplied by `width`: small and 0.5 give small@0.5."""
+    name, at, before = reference.partition("@")
+    if name not in _NETWORKS:
+        raise BankwiseError(f"network {reference!r} comes in one width; those with others: {', '.join(_NETWORKS)}")
+    return at_widths(name, [width * one for one in (_widths(reference, before) if at else (1.0,))])
+
+
+def _widths(reference: str, text: str) -> tuple[float, ...]:
+    return tuple(_width(reference, one) for one in text.split(","))
 
 
 def _width(reference: str, text: str) -> float:
@@ -82,12 +105,15 @@ def _width(reference: str, text: str) -> float:
 
 def _torchvision(name: str, classes: int, in_channels: int) -> nn.Module:
     models = import_torchvision().models
-    names = models.list_models(module=models)
+    others = [name for module in (models.detection, models.segmentation) for name in models.list_models(module=module)]
+    names = [*models.list_models(module=models), *others]
     if name not in names:
         raise unknown("torchvision network", name, names)
     if in_channels != 3:
         raise BankwiseError(f"network 'torchvision:{name}' takes 3 input channels, the data have {in_channels}")
     options: dict[str, object] = {"weights": None, "num_classes": classes}
+    if name in others:
+        options["weights_backbone"] = None  # which torchvision would download
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": True}  # auxiliary classifiers serve training alone
     try:

@@ -143,7 +143,7 @@ def test_a_wrong_choice_of_a_plan_names_layer_key_and_value(cli, tmp_path, key, 
         (["--network", "no_such_module:net"], ["no_such_module"]),
         (["--data", "digit"], ["digit", "digits"]),
         (["--input", "8x8"], ["8x8", "3x224x224"]),
-        (["--network", "torchvision:resnet18"], ["3 input channels", "1"]),
+        (["--network", "torchvision:resnet18", "--data", "digits"], ["3 input channels", "1"]),
         (["--budget", "2 kilo"], ["2 kilo", "96KiB"]),
         (["--budget", "0"], ["zero"]),
         (["--budget", "1KiB", "--accounting", "files"], ["files", "file, paper"]),
@@ -170,3 +170,23 @@ def test_a_plan_for_another_network_is_an_error(cli, tmp_path):
     assert "'tiny'" in line and "'small'" in line
     line = cli.bad("plan", "--plan-file", tmp_path / "plan.yaml", "--data", "mnist")
     assert "(1, 8, 8)" in line and "(1, 28, 28)" in line
+
+
+def test_a_width_is_part_of_the_networks_name(cli, tmp_path):
+    told = {}
+    for network in ("resnet20", "resnet20@0.5"):
+        plan = tmp_path / f"{network}.yaml"
+        told[network] = cli.call("plan", "--network", network, "--data", "cifar10", "--budget", "30x", "--out", plan,
+                                 "--json").json  # fmt: skip
+        assert Plan.read(plan).network == told[network]["network"] == network
+        again = cli.call("plan", "--plan-file", plan, "--json").json
+        assert again["file_bytes"] == told[network]["file_bytes"]
+    assert told["resnet20@0.5"]["uncompressed"]["bytes"] < 0.27 * told["resnet20"]["uncompressed"]["bytes"]
+
+
+@pytest.mark.parametrize("kind", ["tiled", "subbit"])
+def test_the_baselines_are_kinds_of_layers(cli, tmp_path, kind):
+    told = cli.call("plan", "--hidden", kind, "--first", "int8", "--last", "int8", "--budget", "2600", "--json",
+                    "--out", tmp_path / "plan.yaml").json  # fmt: skip
+    assert told["file_bytes"] <= 2600 and told["baseline_uniform"]["bytes"] <= 2600
+    assert {layer["choice"]["family"] for layer in told["layers"][1:-1]} == {kind}

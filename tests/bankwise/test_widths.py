@@ -10,20 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bankwise.searching import SearchSettings, search
-from bankwise.widths import climb, most_trials, reference
+from bankwise.widths import climb, most_trials
 from search_space.errors import BankwiseError, InfeasibleBudget
 from search_space.modelfile import read
 from trainers.recipe import Recipe
 
 QUICK = dict(trials=2, uniform_trials=1, finalists=1, seeds=1, trial_epochs=2, recipe=Recipe(epochs=2, threads=1))
-
-
-@pytest.mark.parametrize(
-    ("widths", "text"),
-    [((1.0, 1.0), "tiny"), ((0.5, 0.5), "tiny@0.5"), ((0.25,), "tiny@0.25"), ((1, 0.5, 2), "tiny@1,0.5,2")],
-)
-def test_references(widths, text):
-    assert reference("tiny", widths) == text
 
 
 @given(

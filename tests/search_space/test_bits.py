@@ -26,6 +26,16 @@ def test_bits_lie_most_significant_first_without_gaps(bits, values):
     assert pack_codes(torch.tensor(values, dtype=torch.int64), bits) == wanted
 
 
+@pytest.mark.parametrize("bits", [1, 3, 7, 13])
+def test_long_codes_are_packed_as_short_ones(bits):
+    """In blocks, that is: the bytes are those of the whole text of bits."""
+    codes = torch.randint(0, 2**bits, (2**18 + 77,), generator=torch.Generator().manual_seed(0))
+    packed = pack_codes(codes, bits)
+    text = "".join(f"{code:0{bits}b}" for code in codes.tolist())
+    assert packed == int(text + "0" * (-len(text) % 8), 2).to_bytes(-(-len(text) // 8), "big")
+    assert torch.equal(unpack_codes(packed, 0, codes.shape, bits), codes)
+
+
 def test_codes_need_not_be_contiguous():
     codes = torch.arange(6).reshape(2, 3).t()
     assert pack_codes(codes, 4) == pack_codes(codes.contiguous(), 4)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Float, Integer, Stacked
+from search_space.basis import Binary, Float, Integer, Sparse, Stacked
 from search_space.errors import BankwiseError
 from search_space.layer import GeneratedLayer, build_child, replace_module
 from search_space.networks import build
@@ -71,7 +71,9 @@ def test_merge_with_another_padding_is_an_error():
         layer(torch.randn(1, 4, 8, 8))
 
 
-@pytest.mark.parametrize("choice", [Stacked(8, 2, (3, 3)), Binary(), Integer(3)], ids=str)
+@pytest.mark.parametrize(
+    "choice", [Stacked(8, 2, (3, 3)), Sparse(8, 2, (3, 3), 2, 2, 2), Binary(), Integer(3)], ids=str
+)
 def test_start_from_takes_the_least_squares_scale_and_the_bias(choice):
     layer = GeneratedLayer(SHAPE, choice, generator=torch.Generator().manual_seed(0))
     weight, bias = torch.randn(SHAPE.weight_shape), torch.randn(6)
@@ -84,7 +86,9 @@ def test_start_from_takes_the_least_squares_scale_and_the_bias(choice):
     assert (best < weight.square().sum((1, 2, 3))).all()
 
 
-@pytest.mark.parametrize("choice", [Stacked(8, 2, (3, 3)), Binary(), Integer(3), Float(16)], ids=str)
+@pytest.mark.parametrize(
+    "choice", [Stacked(8, 2, (3, 3)), Sparse(8, 2, (3, 3), 2, 2, 2), Binary(), Integer(3), Float(16)], ids=str
+)
 def test_a_dead_filter_starts_finite(choice):
     layer = GeneratedLayer(SHAPE, choice)
     weight = torch.randn(SHAPE.weight_shape)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis import Binary, Float, Integer, Stacked
+from search_space.basis import Binary, Float, Integer, Sparse, Stacked
 from search_space.errors import BankwiseError
 from search_space.layout import (
     choice_bytes,
@@ -98,6 +98,9 @@ def test_a_payload_beyond_the_fixed_width_is_an_error():
     [
         (Stacked(4, 4, (1, 1)), True, True, ["bank", "indices"]),
         (Stacked(4, 4, (1, 1)), False, True, ["bank", "indices", "scale", "bias"]),
+        (Sparse(4, 4, (1, 1), 2, 1, 0), True, True, ["bank", "indices"]),
+        (Sparse(4, 4, (1, 1), 2, 2, 1), True, True, ["bank", "indices", "coefficients"]),
+        (Sparse(1, 4, (1, 1), 2, 1, 1), False, False, ["bank", "coefficients", "scale"]),
         (Binary(), False, False, ["signs", "scale"]),
         (Integer(4), False, True, ["levels", "scale", "bias"]),
         (Float(16), False, True, ["values", "bias"]),

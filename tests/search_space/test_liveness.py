@@ -55,6 +55,14 @@ def test_python_references_do_not_prolong_a_life():
     assert live == [80] * 5
 
 
+def test_every_tensor_of_an_output_lives_to_the_end():
+    image = torch.zeros(1, 4, device="meta")
+    _, live = record(lambda x: {"a": relu(x), "b": [relu(x), "c"], "d": relu(relu(x))}, image)
+    assert live == [16 + 16, 16 * 3, 16 * 4, 16 * 4]
+    _, nothing = record(lambda x: (relu(x), None)[1], image)  # a result that nobody reads
+    assert nothing == [16]
+
+
 def test_pooling_indices_take_nothing():
     _, live = record(lambda x: max_pool2d(x, 2), torch.zeros(1, 1, 4, 4, device="meta"))
     assert live == [64 + 16]

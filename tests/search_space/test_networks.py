@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from search_space.errors import BankwiseError
-from search_space.networks import build, network_names, stages
+from search_space.networks import at_width, at_widths, build, network_names, stages
+from search_space.trace import trace
 
 # The weights of the papers' worked table: every 3x3 convolution but the first. The first convolution, the 1x1
 # projections of the shortcuts and the classifier are outside.
@@ -97,6 +98,28 @@ def test_bad_width(width):
         build(f"small@{width}", classes=10, in_channels=3)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (45, 60), (360, 480)])
+def test_segnet_gives_a_class_for_every_pixel(size):
+    network = meta("segnet", classes=11).eval()
+    assert network(torch.empty(2, 3, *size, device="meta")).shape == (2, 11, *size)
+    assert [conv.out_channels for conv in convolutions(network)][:13] == [
+        64, 64, 128, 128, *[256] * 3, *[512] * 6
+    ]  # fmt: skip
+    assert len(convolutions(network)) == 26
+
+
+def test_segnet_puts_maps_back_where_they_were_largest():
+    network = build("segnet@0.05", classes=3, in_channels=1).eval()
+    places = []
+    network.pool.register_forward_hook(lambda _, inputs, output: places.append(output[1]))
+    network.unpool.register_forward_hook(lambda _, inputs, output: places.append((inputs[1], output)))
+    network(torch.randn(1, 1, 40, 50))
+    for down, (up, filled) in zip(places[:5], reversed(places[5:]), strict=True):
+        assert torch.equal(down, up)
+        flat = filled.flatten(2)
+        assert (flat.scatter(2, up.flatten(2), 0.0) == 0).all()  # nothing anywhere else
+
+
 def test_unknown_name_names_the_nearest():
     with pytest.raises(BankwiseError, match="unknown network 'resnet21': did you mean resnet20"):
         build("resnet21", classes=10, in_channels=3)
@@ -109,6 +132,10 @@ def test_torchvision_by_name():
     assert network.eval()(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 17)
     with pytest.raises(BankwiseError, match="did you mean mobilenet_v2"):
         build("torchvision:mobilenet2", classes=10, in_channels=3)
+    maps = meta("torchvision:lraspp_mobilenet_v3_large", classes=5).eval()(torch.empty(1, 3, 64, 64, device="meta"))
+    assert maps["out"].shape == (1, 5, 64, 64)
+    with pytest.raises(BankwiseError, match="did you mean ssd300_vgg16"):
+        build("torchvision:ssd300", classes=10, in_channels=3)
     with pytest.raises(BankwiseError, match="takes 3 input channels, the data have 1"):
         build("torchvision:resnet18", classes=10, in_channels=1)
 
@@ -179,3 +206,37 @@ def test_bad_user_module_is_one_line(user_module, reference, told):
     with pytest.raises(BankwiseError, match=told) as caught:
         build(reference, classes=10, in_channels=3)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "width", "wanted"),
+    [("small", 0.5, "small@0.5"), ("small", 1, "small"), ("small@0.5", 0.29, "small@0.145"), ("tiny@0.5", 2, "tiny")],
+)
+def test_the_reference_at_a_width(reference, width, wanted):
+    assert at_width(reference, width) == wanted
+    build(wanted, classes=10, in_channels=1)
+
+
+@pytest.mark.parametrize("name", ["small", "tiny", "resnet20", "vgg_small"])
+def test_a_width_is_traced_under_its_name(name):
+    """All channels but those of the image and the classes are halved; so weights are quartered, norms halved."""
+    whole, half = (trace(meta(at_width(name, width)), at_width(name, width), (3, 32, 32), 10) for width in (1, 0.5))
+    assert half.network == f"{name}@0.5"
+    assert [norm.channels for norm in half.norms] == [norm.channels // 2 for norm in whole.norms]
+    assert [layer.weights for layer in half.layers[1:-1]] == [layer.weights // 4 for layer in whole.layers[1:-1]]
+    assert half.layers[0].weights == whole.layers[0].weights // 2
+
+
+def test_other_networks_come_in_one_width():
+    for reference in ("torchvision:resnet18", "package:make", "resnet21"):
+        with pytest.raises(BankwiseError, match=f"'{reference}' comes in one width; those with others: tiny, small"):
+            at_width(reference, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("widths", "text"),
+    [((1.0, 1.0), "tiny"), ((0.5, 0.5), "tiny@0.5"), ((0.25,), "tiny@0.25"), ((1, 0.5, 2), "tiny@1,0.5,2")],
+)
+def test_references_of_widths(widths, text):
+    assert at_widths("tiny", widths) == text
+    assert at_width(text, 0.5) == at_widths("tiny", [width / 2 for width in widths])

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis import Binary, Float, Integer, Stacked
+from search_space.basis import Binary, Float, Integer, Sparse, Stacked
 from search_space.errors import BankwiseError
 from search_space.plan import Plan
 from search_space.shape import LayerShape, NetworkShape
@@ -21,6 +21,10 @@ PLAN = Plan("net", (8, 8, 8), 10, CHOICES, keep=("head.*",), vector_bits=16)
 
 choices = st.one_of(
     st.builds(Stacked, st.integers(2, 999), st.integers(1, 99), st.tuples(st.integers(1, 7), st.integers(1, 7))),
+    st.builds(
+        Sparse, st.integers(1, 999), st.integers(1, 99), st.tuples(st.integers(1, 7), st.integers(1, 7)),
+        st.sampled_from([1, 2, 4]), st.integers(1, 8), st.integers(0, 8),
+    ),
     st.just(Binary()), st.builds(Integer, st.integers(2, 8)), st.builds(Float, st.sampled_from([16, 32])),
 )  # fmt: skip
 names = st.one_of(

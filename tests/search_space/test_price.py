@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from search_space.basis import Binary, Choice, Float, Integer, Stacked
-from search_space.basis.stacked import divisors
+from search_space.basis.bank import divisors
 from search_space.errors import BankwiseError
 from search_space.networks import build
 from search_space.plan import Plan
@@ -225,7 +225,7 @@ def test_a_plan_of_another_network_has_no_price():
 
 @given(shape=st.from_type(NetworkShape), data=st.data())
 def test_the_table_prices_every_plan_as_price_does(shape, data):
-    kinds = ("stacked", "binary", "int4", "float16")
+    kinds = ("stacked", "sparse", "binary", "int4", "float16")
     vector_bits = data.draw(st.sampled_from([8, 16, 32]))
     rows = [layer_choices(layer, kinds, SpaceSettings(max_k=32)) for layer in shape.layers]
     picks = np.array([[data.draw(st.integers(0, len(row) - 1)) for row in rows] for _ in range(4)])

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis import Binary, Float, Integer, Stacked
+from search_space.basis import Binary, Float, Integer, Sparse, Stacked
 from search_space.errors import BankwiseError
 from search_space.price import price
 from search_space.shape import LayerShape, NetworkShape
-from search_space.space import KINDS, SearchSpace, SpaceSettings, layer_choices, stacked_choices
+from search_space.space import KINDS, SPARSE, SearchSpace, SpaceSettings, layer_choices, sparse_choices, stacked_choices
 
 LAYERS = (
     LayerShape("stem", "conv2d", 16, 3, (3, 3), normalized=True),
@@ -56,6 +56,55 @@ def test_a_k_between_powers_of_two_wastes_index_bits(layer, k):
     assert large.rate(layer) >= small.rate(layer)
 
 
+def every_sparse(layer: LayerShape, max_k: int) -> list[tuple[int, float, Sparse]]:
+    """(bits, share captured, choice) of every choice at all below 2 bits a weight."""
+    n, c, d_h, d_w = layer.weight_shape
+    found = []
+    for b, m, a in SPARSE:
+        for k in (2**i for i in range(max_k.bit_length())):
+            for s in range(1, c + 1):
+                for t_h in range(1, d_h + 1):
+                    for t_w in range(1, d_w + 1):
+                        if k > max_k or k < m or c % s or d_h % t_h or d_w % t_w:
+                            continue
+                        dimension, slots = s * t_h * t_w, n * (c // s) * (d_h // t_h) * (d_w // t_w)
+                        bits = b * k * dimension + slots * m * (math.ceil(math.log2(k)) + a)
+                        if k <= 2 ** (b * dimension - 1) and k <= slots and bits < 2 * layer.weights:
+                            choice = Sparse(k, s, (t_h, t_w), b, m, a)
+                            found.append((bits, choice.capture, choice))
+    return found
+
+
+@given(layer=st.from_type(LayerShape), max_k=st.sampled_from([2, 8, 33]))
+def test_sparse_choices_are_steps_that_pay(layer, max_k):
+    """Of each setting the steps: none is within 15 % of a cheaper one, and none left out is above all the cheaper."""
+    choices = sparse_choices(layer, max_k)
+    assert len(choices) == len(set(choices))
+    for setting in SPARSE:
+        found = [row for row in every_sparse(layer, max_k) if setting_of(row[2]) == setting]
+        kept = [row for row in found if row[2] in choices]
+        assert len(kept) == sum(setting_of(choice) == setting for choice in choices)
+        for bits, share, choice in found:
+            cheaper = max((mine for cost, mine, other in kept if cost <= bits and other != choice), default=0.0)
+            if choice in choices:
+                assert share >= 1.15 * max((mine for cost, mine, _ in kept if cost < bits), default=0.0)
+                choice.check(layer)
+            else:
+                assert share < 1.15 * cheaper * (1 + 1e-9)
+
+
+def setting_of(choice: Sparse) -> tuple[int, int, int]:
+    return choice.bits, choice.nonzeros, choice.coefficient_bits
+
+
+@pytest.mark.parametrize("shape", [(64, 32, 3), (128, 128, 3), (512, 512, 3), (512, 512, 5), (1000, 512, 1)])
+def test_sparse_choices_are_not_too_many(shape):
+    n, c, d = shape
+    choices = sparse_choices(LayerShape("conv", "conv2d", n, c, (d, d)), 256)
+    assert 80 <= len(choices) <= 200
+    assert {setting_of(choice) for choice in choices} == set(SPARSE)
+
+
 def test_tiles_may_be_restricted():
     tiles = {choice.tile for choice in stacked_choices(LAYERS[1], 16, [(3, 3), (1, 3), (2, 2)])}
     assert tiles == {(3, 3), (1, 3)}  # 2x2 divides no 3x3 kernel
@@ -65,7 +114,8 @@ def test_tiles_may_be_restricted():
 def test_kinds_become_choices_without_repeats():
     choices = layer_choices(LAYERS[1], ("binary", "int4", "float16", "float32", "int8", "binary"), SpaceSettings())
     assert choices == (Binary(), Integer(4), Float(16), Float(32), Integer(8))
-    banks = layer_choices(LAYERS[1], ("stacked", "stacked"), SpaceSettings(tiles=((3, 3), (3, 3))))
+    assert {choice.tile for choice in sparse_choices(LAYERS[1], 16, [(3, 3), (2, 2)])} == {(3, 3)}
+    banks = layer_choices(LAYERS[1], ("stacked", "sparse", "stacked"), SpaceSettings(tiles=((3, 3), (3, 3))))
     assert len(banks) == len(set(banks)) > 5
 
 
@@ -117,7 +167,7 @@ def test_a_plan_outside_the_space_is_an_error():
         ({"hidden": ("stackd",)}, ["'stackd'", "did you mean stacked"]),
         ({"first": ("float8",)}, ["'float8'", "float16"]),
         ({"last": ("int9",)}, ["'int9'", "int8"]),
-        ({"hidden": ()}, ["at least one kind", "stacked, binary"]),
+        ({"hidden": ()}, ["at least one kind", "stacked, sparse, binary"]),
         ({"layers": {"fc": ("bin",)}}, ["'bin'", "binary"]),
         ({"max_k": 1}, ["max_k=1", "at least 2"]),
         ({"tiles": ((0, 3),)}, ["tiles", "(0, 3)"]),

@@ -10,20 +10,24 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Float, Integer, Stacked
+from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked, Subbit, Tiled
+from search_space.basis.pursuit import dense, first_unit, in_units, pursue
+from search_space.basis.sparse import Quantize
 from search_space.basis.stacked import Sign, from_slots, sign, to_slots
+from search_space.basis.subbit import subbit_choices
+from search_space.basis.tiled import tiled_choices
 from search_space.layer import convolve
 from search_space.networks import build
 from search_space.shape import LayerShape
-from search_space.space import SearchSpace, SpaceSettings, stacked_choices
+from search_space.space import SearchSpace, SpaceSettings, sparse_choices, stacked_choices
 from search_space.supernet import MixedLayer, MixWeights, Supernet, balanced
 from search_space.trace import trace
 
-OTHERS = (Binary(), Integer(2), Integer(4), Float(16))
+OTHERS = (Binary(), Integer(2), Integer(4), Float(16), Composite(3, ()))
 
 
 def draw_choices(data, layer: LayerShape) -> list[Choice]:
-    banks = stacked_choices(layer, 16)
+    banks = [*stacked_choices(layer, 16), *sparse_choices(layer, 16), *subbit_choices(layer, 16), *tiled_choices(layer)]
     drawn = data.draw(st.lists(st.sampled_from(banks), max_size=6, unique=True)) if banks else []
     return [*drawn, *data.draw(st.lists(st.sampled_from(OTHERS), min_size=not drawn, max_size=3, unique=True))]
 
@@ -31,21 +35,50 @@ def draw_choices(data, layer: LayerShape) -> list[Choice]:
 def candidate(latent: torch.Tensor, bank: torch.Tensor, choice: Choice) -> torch.Tensor:
     """a_c Q_c(latent), by one-hot products, differentiable in the bank; the scale is a constant."""
     fixed = latent.detach()
-    if isinstance(choice, Stacked):
+    if isinstance(choice, Tiled):
+        return tiled_candidate(fixed, choice.p)
+    if isinstance(choice, Stacked | Subbit):
+        choice = choice.stacked if isinstance(choice, Subbit) else choice
         (t_h, t_w), k, s = choice.tile, choice.k, choice.s
         filters = Sign.apply(bank[:k, :s, :t_h, :t_w]).reshape(k, -1)
         slots = to_slots(fixed, s, choice.tile)
         hot = F.one_hot((slots @ filters.detach().t()).argmax(1), k).to(latent.dtype)
         weight = from_slots(hot @ filters, latent.shape, s, choice.tile)
+    elif isinstance(choice, Sparse):
+        return sparse_candidate(fixed, bank, choice)
     elif isinstance(choice, Binary):
         weight = sign(fixed)
     elif isinstance(choice, Integer):
         unit = fixed.abs().amax((1, 2, 3), keepdim=True) / choice.levels
         return (fixed / unit).round() * unit
+    elif isinstance(choice, Composite):
+        unit = fixed.abs().amax((1, 2, 3), keepdim=True) * (1 + 2**-20) / 7.5  # levels 0 to 7, halves down
+        return (fixed.abs() / unit - 0.5).ceil() * unit * sign(fixed)
     else:
         return fixed
     scale = (fixed * weight.detach()).sum() / weight.detach().square().sum()  # least squares
     return weight * scale
+
+
+def tiled_candidate(fixed: torch.Tensor, p: int) -> torch.Tensor:
+    """A repeat at a time; a scale is at least 1 % of the mean magnitude."""
+    parts = fixed.flatten().chunk(p)
+    tile = sign(sum(parts))
+    least = 0.01 * fixed.abs().mean()
+    return torch.cat([tile * torch.clamp((part * tile).mean(), min=least) for part in parts]).reshape(fixed.shape)
+
+
+def sparse_candidate(fixed: torch.Tensor, bank: torch.Tensor, choice: Sparse) -> torch.Tensor:
+    """The greedy terms, by a dense product; the bank's rounding passes its gradient as it is."""
+    (t_h, t_w), k, s = choice.tile, choice.k, choice.s
+    seen = bank[:k, :s, :t_h, :t_w].reshape(k, -1)
+    rounded = Quantize.apply(in_units(seen.detach(), choice.bits), choice.bits)
+    filters = rounded + (seen - seen.detach()) * (seen.detach().abs() <= 1)
+    slots = to_slots(fixed, s, choice.tile)
+    unit = first_unit(slots, rounded, choice.coefficient_bits)
+    indices, values = pursue(slots, rounded, choice.nonzeros, choice.coefficient_bits, unit, sweeps=0)
+    weight = from_slots(dense(indices, values, k) @ filters, fixed.shape, s, choice.tile)
+    return weight * (fixed * weight.detach()).sum() / weight.detach().square().sum()
 
 
 def slow_mixture(latent: torch.Tensor, bank: torch.Tensor, p: torch.Tensor, choices: list[Choice]) -> torch.Tensor:

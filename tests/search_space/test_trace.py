@@ -8,7 +8,7 @@ from torch.nn.functional import relu
 from search_space.errors import BankwiseError
 from search_space.networks import build, network_names
 from search_space.shape import LayerShape, NetworkShape
-from search_space.trace import trace
+from search_space.trace import norms_behind, trace
 
 
 class Forward(nn.Module):
@@ -205,3 +205,46 @@ def test_what_the_error_tells_to_keep_is_enough(name):
     shape = trace(network, name, (3, 224, 224), 10, keep)
     assert shape.layers and len(keep) <= 3
     assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_with_any_output_maps_and_boxes_are_priced_and_what_comes_behind_the_last_layer_may_fail():
+    def forward(self, x):
+        maps = self.conv(x)
+        return {"maps": maps, "scores": [self.head(maps)]}
+
+    def fails(self, x):
+        return self.head(self.conv(x)).nonzero()[int(x.sum())]
+
+    def fails_before(self, x):
+        return self.head(self.conv(x)[int(x.sum() + 7)])
+
+    modules = {"conv": nn.Conv2d(3, 4, 1), "head": head(4)}
+    plain = trace(Forward(lambda self, x: self.head(self.conv(x)), **modules), "net", (3, 4, 4), 2)
+    for run in (forward, fails):
+        network = Forward(run, **modules)
+        assert trace(network, "net", (3, 4, 4), 2, any_output=True).layers == plain.layers
+        with pytest.raises(BankwiseError):
+            trace(network, "net", (3, 4, 4), 2)
+    with pytest.raises(BankwiseError, match="cannot run on an image of 3x4x4"):
+        trace(Forward(fails_before, **modules), "net", (3, 4, 4), 2, any_output=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layers", "keep"),
+    [("ssd300_vgg16", 300, 35, ("backbone.scale_weight",)), ("fcn_resnet50", 128, 55, ())],
+)
+def test_detectors_and_segmentation_networks(name, size, layers, keep):
+    with torch.device("meta"):
+        network = build(f"torchvision:{name}", classes=21, in_channels=3)
+    shape = trace(network, name, (3, size, size), 21, keep, any_output=True)
+    assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())
+    assert len(shape.layers) == layers
+
+
+def test_the_norm_behind_each_normalized_layer():
+    network = build("resnet20", classes=10, in_channels=3)
+    shape = trace(network, "resnet20", (3, 32, 32), 10)
+    behind = norms_behind(network, shape)
+    assert behind.keys() == {layer.name for layer in shape.layers if layer.normalized}
+    assert behind["1.0.conv1"] == "1.0.norm1" and behind["2.0.shortcut.0"] == "2.0.shortcut.1"
+    assert sorted(behind.values()) == sorted(norm.name for norm in shape.norms)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from search_space.basis import Binary, Integer, Stacked
+from search_space.basis import Binary, Integer, Stacked, Subbit, Tiled
 from search_space.shape import LayerShape
 from strategies.scores import capture, largest_normal, log_capture, log_rate
 
@@ -38,6 +38,13 @@ def test_capture_of_plain_families():
     assert capture(LAYER, Binary()) == pytest.approx(2 / math.pi)
     values = [capture(LAYER, Integer(bits)) for bits in (2, 4, 8)]
     assert values == sorted(values) and values[-1] < 1
+
+
+def test_capture_of_the_baselines():
+    """A tile is the sign of a sum of p normals: E|sum| = sqrt(2 p/pi), so each captures 2/(pi p); nearest kernels are
+    a bank's."""
+    assert [capture(LAYER, Tiled(p)) for p in (1, 4)] == pytest.approx([2 / math.pi, 0.5 / math.pi])
+    assert capture(LAYER, Subbit(5)) == capture(LAYER, Stacked(32, 1, (3, 3)))
 
 
 def test_scores_rise_with_k_and_fall_with_s(space):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from search_space.errors import BankwiseError
 from trainers.data import to_input
-from trainers.evaluate import accuracy, predict, recalibrate
+from trainers.evaluate import ImageNetPixels, accuracy, predict, realign, recalibrate
 
 
 class Brightest(nn.Module):
@@ -87,3 +90,38 @@ def test_a_network_without_batch_norm_is_left_alone():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     recalibrate(model, pixels(5))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_realigned_statistics_move_by_what_the_weights_changed_on_the_same_images():
+    original, x = network(), pixels(400)
+    with torch.no_grad():
+        original[1].running_mean.copy_(torch.tensor([3.0, -2.0, 0.5]))  # as no plain image gives them
+        original[1].running_var.copy_(torch.tensor([4.0, 0.25, 9.0]))
+    changed = copy.deepcopy(original)
+    realign(changed, original, x)
+    assert torch.equal(changed[1].running_mean, original[1].running_mean)
+    assert torch.equal(changed[1].running_var, original[1].running_var)
+    with torch.no_grad():
+        changed[0].weight.mul_(2)
+        changed[0].bias.mul_(2).add_(1)
+    realign(changed, original, x)
+    mean, variance = maps(original, x).mean(1), maps(original, x).var(1)
+    torch.testing.assert_close(changed[1].running_mean, original[1].running_mean + mean + 1, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(changed[1].running_var, original[1].running_var * 4, rtol=1e-3, atol=1e-3)
+    assert variance.min() > 0 and original[1].running_mean[0] == 3
+
+
+def test_pixels_as_pretrained_networks_take_them():
+    image = torch.zeros(1, 3, 1, 1) + torch.tensor([0.485, 0.456, 0.406])[:, None, None] * 2 - 1
+    seen = ImageNetPixels(nn.Identity())(image)
+    torch.testing.assert_close(seen, torch.zeros(1, 3, 1, 1), atol=1e-6, rtol=0)
+    white = ImageNetPixels(nn.Identity())(torch.ones(1, 3, 1, 1))
+    torch.testing.assert_close(
+        white[0, :, 0, 0], (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    )
+
+
+@pytest.mark.parametrize("model", [nn.Conv2d(2, 3, 1), nn.MaxPool2d(2, return_indices=True)], ids=["maps", "tuple"])
+def test_what_gives_no_logits_has_no_accuracy(model):
+    with pytest.raises(BankwiseError, match="gives .*, not logits"):
+        accuracy(model, pixels(3), torch.zeros(3))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from search_space.basis import Stacked
+from search_space.basis import Stacked, Subbit
 from search_space.basis.stacked import BANK_SPREAD, PROXY_SPREAD, StackedBasis, sign, to_slots
+from search_space.basis.subbit import SPREAD, SubbitBasis
 from search_space.layer import GeneratedLayer
 from search_space.supernet import MixedLayer, MixWeights
 
@@ -26,6 +27,8 @@ def inherit(mixed: MixedLayer, chosen: int) -> GeneratedLayer:
     weight = MixWeights.apply(latent, mixed.bank, alone, mixed.choices)
     if isinstance(choice, Stacked):
         _fill(layer.basis, choice, mixed, weight)
+    elif isinstance(choice, Subbit):
+        _fill_kernels(layer.basis, choice.stacked, mixed)
     else:
         layer.basis.start_from(latent)
     if layer.scale is not None:
@@ -45,9 +48,24 @@ def _fill(basis: StackedBasis, choice: Stacked, mixed: MixedLayer, weight: torch
     # Where the least-squares scale is negative the slots are the negated filters, and the child's bank is negated.
     direction = 1 if bool((matches.amax(1) == choice.dimension).all()) else -1
     taken = (direction * matches).argmax(1, keepdim=True)
-    size = bank.abs().clamp(min=LEAST)
-    basis.bank.copy_(direction * filters * size / size.mean() * BANK_SPREAD)
+    basis.bank.copy_(direction * _spread(bank, BANK_SPREAD))
     products = to_slots(mixed.latent, choice.s, choice.tile) @ filters.t()
     proxies = products / products.std().clamp(min=LEAST) * PROXY_SPREAD
     above = torch.nextafter(proxies.amax(1, keepdim=True), torch.full_like(proxies[:, :1], torch.inf))
     basis.proxies.copy_(proxies.scatter(1, taken, above))
+
+
+def _fill_kernels(basis: SubbitBasis, choice: Stacked, mixed: MixedLayer) -> None:
+    """Bank and latent weight such that `basis()` has the signs of the weight; both negated where the least-squares
+    scale is negative: a negated filter is nearest to a negated kernel."""
+    bank = mixed.bank[: choice.k, :1].reshape(choice.k, -1)
+    best = (to_slots(mixed.latent, 1, choice.tile) @ sign(bank).t()).amax(1)
+    direction = -1 if float(best.sum()) < 0 else 1
+    basis.bank.copy_((direction * _spread(bank, SPREAD)).clamp(-1, 1))
+    basis.latent.copy_(direction * mixed.latent)
+
+
+def _spread(bank: torch.Tensor, spread: float) -> torch.Tensor:
+    """The bank at the mean size of a fresh layer's, zeros positive."""
+    size = bank.abs().clamp(min=LEAST)
+    return sign(bank) * size / size.mean() * spread

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 from bankwise.report.gather import Run
-from bankwise.report.parts import ORDER, part_names, rows, totals
+from bankwise.report.parts import ORDER, layer_bytes, part_names, rows, totals
+from search_space.basis import Composite
+from search_space.price import layer_price
+from search_space.shape import LayerShape
 
 
 def test_the_parts_add_up_to_the_file(run: Run):
@@ -18,3 +21,10 @@ def test_names_come_in_the_usual_order(run: Run):
     names = part_names([run.price, run.uniform_price])
     assert set(names) == set(totals(run.price)) | set(totals(run.uniform_price))
     assert names == [name for name in ORDER if name in names]
+
+
+def test_factors_of_all_planes_are_one_part():
+    layer = LayerShape("conv", "conv2d", 64, 64, (3, 3), normalized=True)
+    cost = layer_price(layer, Composite(3, (40, 6)), 8)
+    assert layer_bytes(cost) == {"levels": 36_864 * 4 // 8, "factors": 46 * 384 // 8, "header": len("C3.40.6")}
+    assert {"levels", "factors"} <= set(ORDER)

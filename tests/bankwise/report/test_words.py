@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bankwise.report import words
 from bankwise.report.gather import Sample
-from search_space.basis import Integer, Stacked
+from search_space.basis import Integer, Sparse, Stacked, Subbit, Tiled
 
 
 @given(st.lists(st.text(st.characters(codec="ascii", exclude_characters="\n\0"), max_size=30), min_size=1, max_size=20))
@@ -41,4 +41,6 @@ def test_numbers():
     assert [words.duration(s) for s in (3.21, 61, 3599.9, 7260)] == ["3.2 s", "1 min 1 s", "1 h 0 min", "2 h 1 min"]
     assert [words.gain(g) for g in (1.766, 0.1, 0.0189, 0.0)] == ["+177 %", "+10 %", "+1.9 %", "+0 %"]
     assert words.choice(Stacked(16, 4, (1, 3))) == "k=16 s=4 1×3"
+    assert words.choice(Sparse(16, 4, (3, 3), 2, 1, 3)) == "k=16 s=4 3×3, 1×3 of 2 bit"
     assert words.choice(Integer(8)) == "integer bits=8"
+    assert [words.choice(choice) for choice in (Tiled(4), Subbit(5))] == ["tiled p=4", "subbit tau=5"]

@@ -5,15 +5,34 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from search_space.basis import FAMILIES, Binary, Choice, Float, Integer, Stacked, choice_from_code, choice_from_dict
+from search_space.basis import (
+    FAMILIES,
+    Binary,
+    Choice,
+    Composite,
+    Float,
+    Integer,
+    Sparse,
+    Stacked,
+    Subbit,
+    Tiled,
+    choice_from_code,
+    choice_from_dict,
+)
 from search_space.bits import pack_codes, unpack_codes
 from search_space.errors import BankwiseError
 from search_space.shape import LayerShape
 
 CHOICES = [
     Stacked(2, 1, (1, 1)), Stacked(3, 2, (1, 1)), Stacked(4, 1, (3, 3)), Stacked(6, 2, (1, 3)), Stacked(16, 4, (3, 1)),
+    Sparse(1, 4, (3, 3), 1, 1, 1), Sparse(4, 1, (3, 3), 1, 1, 0), Sparse(5, 2, (1, 3), 2, 1, 1),
+    Sparse(8, 4, (3, 1), 4, 1, 3), Sparse(8, 2, (3, 3), 1, 2, 2), Sparse(6, 1, (3, 3), 2, 3, 1),
+    Sparse(4, 2, (1, 1), 4, 2, 0),
     Binary(), *(Integer(bits) for bits in range(2, 9)), Float(16), Float(32),
+    Composite(1, ()), Composite(4, ()), Composite(2, (1,)), Composite(3, (4, 0, 1)),
+    Tiled(1), Tiled(3), Tiled(8), Subbit(1), Subbit(4), Subbit(6),
 ]  # fmt: skip
+SPARSE = {"family": "sparse", "k": 4, "s": 1, "tile": "3x3", "bits": 1, "nonzeros": 1, "coefficient_bits": 0}
 each = pytest.mark.parametrize("choice", CHOICES, ids=str)
 SHAPE = LayerShape("conv", "conv2d", 16, 8, (3, 3), padding=(1, 1), in_size=(8, 8), out_size=(8, 8))
 
@@ -121,6 +140,7 @@ def test_rate_and_operations_are_numbers_of_the_shape(choice):
         ({"family": "stackd"}, ["'stackd'", "did you mean stacked"]),
         ({"family": ["stacked"]}, ["stacked"]),
         ({"family": "stacked", "k": 4, "s": 2}, ["tile"]),
+        ({"family": "sparse", "k": 4, "s": 2, "tile": "3x3"}, ["bits", "coefficient_bits", "nonzeros"]),
         ({"family": "binary", "k": 4}, ["'k'"]),
         ({"family": "binary", 3: 4, "k": 1}, ["'3'", "'k'"]),
         ({"family": "stacked", "k": "4", "s": 2, "tile": "3x3"}, ["k: '4'", "whole number"]),
@@ -129,6 +149,17 @@ def test_rate_and_operations_are_numbers_of_the_shape(choice):
         ({"family": "stacked", "k": 4, "s": 1.5, "tile": "3x3"}, ["s: 1.5"]),
         ({"family": "stacked", "k": 4, "s": 1, "tile": "3"}, ["tile: '3'", "3x3"]),
         ({"family": "stacked", "k": 4, "s": 1, "tile": [3, 3]}, ["tile: [3, 3]"]),
+        (SPARSE | {"bits": 0}, ["bits: 0", "positive whole number"]),
+        (SPARSE | {"nonzeros": "2"}, ["nonzeros: '2'"]),
+        (SPARSE | {"coefficient_bits": -1}, ["coefficient_bits: -1", "at least 0"]),
+        (SPARSE | {"coefficient_bits": False}, ["coefficient_bits: False"]),
+        ({"family": "composite", "raw": 3}, ["ranks"]),
+        ({"family": "composite", "raw": 3, "ranks": 4}, ["ranks=4", "list"]),
+        ({"family": "composite", "raw": 3, "ranks": [4, -1]}, ["ranks=[4, -1]", "whole number"]),
+        ({"family": "composite", "raw": True, "ranks": []}, ["raw=True"]),
+        ({"family": "tiled", "p": 0}, ["p: 0", "positive whole number"]),
+        ({"family": "tiled", "k": 4}, ["'k'", "'p'"]),
+        ({"family": "subbit", "tau": 2.5}, ["tau: 2.5", "whole number"]),
     ],
     ids=str,
 )
@@ -140,7 +171,7 @@ def test_what_is_no_choice_is_one_line(values, words):
         assert word in str(raised.value)
 
 
-@given(st.one_of(st.text(max_size=12), st.text("SBIF0123456789.x", max_size=12)))
+@given(st.one_of(st.text(max_size=12), st.text("SPBIFCTU0123456789.x", max_size=12)))
 def test_any_text_is_a_choice_code_or_an_error(text):
     try:
         choice = choice_from_code(text)
@@ -159,3 +190,10 @@ def test_an_index_beyond_the_bank_is_damage():
     codes = {"bank": torch.zeros(3, 9).long(), "indices": torch.tensor([0, 3])}
     with pytest.raises(BankwiseError, match="damaged: index 3 of a bank of 3"):
         Stacked(3, 1, (3, 3)).check_codes(codes)
+
+
+def test_an_index_beyond_a_sparse_bank_is_damage():
+    choice = Sparse(3, 1, (3, 3), 1, 2, 1)
+    codes = {"bank": torch.zeros(3, 9).long(), "indices": torch.tensor([[0, 3]]), "coefficients": torch.zeros(1, 2)}
+    with pytest.raises(BankwiseError, match="damaged: index 3 of a bank of 3"):
+        choice.check_codes(codes)

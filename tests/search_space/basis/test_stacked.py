@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from search_space.basis.bank import divisors, map_length
 from search_space.basis.stacked import (
     OneHot,
     Select,
     Sign,
     Stacked,
     StackedBasis,
-    divisors,
     from_slots,
     lloyd,
-    map_length,
     sign,
     to_slots,
 )

@@ -1,0 +1,190 @@
+"""`bankwise convert`: trained and untrained networks, files of weights, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from bankwise.converting import open_trained
+from bankwise.weights import load_weights
+from search_space.basis import Composite
+from search_space.errors import BankwiseError
+from search_space.modelfile import read
+from search_space.networks import build
+from search_space.plan import Plan
+
+DIGITS = ("--data", "digits", "--limit", 300)
+
+
+@pytest.fixture(scope="module")
+def state(finished):
+    """The trained uncompressed network of a finished search."""
+    return open_trained(None, checkpoint=finished[0]).network.state_dict()
+
+
+def test_a_run_is_converted_within_the_budget_and_keeps_its_accuracy(cli, finished, tmp_path):
+    folder, search = finished
+    outcome = cli.call("convert", "--checkpoint", folder, *DIGITS, "--budget", "6bpw", "--out", tmp_path, "--json")
+    told = outcome.json
+    assert outcome.code == 0 and outcome.err == ""
+    size = (tmp_path / "model.bankwise").stat().st_size
+    assert size == told["file_bytes"] == told["planned_bytes"] <= told["budget_bytes"]
+    assert told["uncompressed"]["accuracy"] == search.json["uncompressed"]["test_accuracies"][0]
+    assert told["accuracy"] > told["uncompressed"]["accuracy"] - 0.02
+    assert told["trained"].endswith("uncompressed-0.pt") and told["realigned"] and told["images"] == 359
+    assert json.loads((tmp_path / "summary.json").read_text()) == told
+    plan = Plan.read(tmp_path / "plan.yaml")
+    assert plan == read(tmp_path / "model.bankwise").plan
+    assert {name: choice.to_dict() for name, choice in plan.layers.items()} == {
+        layer["name"]: layer["choice"] for layer in told["layers"]
+    }
+    assert all(0 <= layer["error"] < 0.1 for layer in told["layers"])
+    # the file is measured as any other, and its plan is priced as any other
+    measured = cli.call("evaluate", tmp_path / "model.bankwise", *DIGITS, "--json").json
+    assert measured["accuracy"] == told["accuracy"]
+    assert cli.call("plan", "--plan-file", tmp_path / "plan.yaml", "--json").json["file_bytes"] == size
+
+
+def test_the_same_command_gives_the_same_file(cli, finished, tmp_path):
+    for name in ("a", "b"):
+        out = tmp_path / f"{name}.bankwise"
+        assert cli.call("convert", "--checkpoint", finished[0], *DIGITS, "--budget", "4bpw", "--out", out).code == 0
+    assert (tmp_path / "a.bankwise").read_bytes() == (tmp_path / "b.bankwise").read_bytes()
+
+
+def test_a_plan_of_a_conversion_can_be_trained(cli, finished, tmp_path):
+    arguments = ("--kinds", "composite", "--budget", "4.2bpw", "--out", tmp_path / "made")
+    assert cli.call("convert", "--checkpoint", finished[0], *arguments).code == 0
+    plan = tmp_path / "made/plan.yaml"
+    assert {type(choice) for choice in Plan.read(plan).layers.values()} == {Composite}
+    told = cli.call("train", "--plan", plan, *DIGITS, "--epochs", 2, "--out", tmp_path / "run", "--json")
+    assert told.code == 0, told.err
+    assert told.json["file_bytes"] == (tmp_path / "made/model.bankwise").stat().st_size
+
+
+def test_without_weights_only_sizes_mean_anything_and_it_says_so(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("convert", "tiny", "--input", "1x8x8", "--classes", 10, "--budget", "5bpw")
+    outcome = cli.call(*arguments)
+    assert outcome.code == 0 and "weights random, only sizes mean anything" in outcome.out
+    size = (tmp_path / "tiny.bankwise").stat().st_size
+    assert f"tiny.bankwise: {size:,} bytes, as planned" in outcome.out
+    told = cli.call(*arguments, "--json").json
+    assert told["trained"] == "random" and told["accuracy"] is told["data"] is None and not told["realigned"]
+
+
+def test_a_tight_budget_takes_banks_and_an_impossible_one_is_refused_at_once(cli, finished, tmp_path):
+    arguments = ("convert", "--checkpoint", finished[0], "--out", tmp_path / "model.bankwise", "--budget")
+    told = cli.call(*arguments, "1.9bpw", "--json").json
+    assert any(layer["choice"]["family"] == "stacked" for layer in told["layers"])
+    assert told["file_bytes"] <= told["budget_bytes"]
+    (tmp_path / "model.bankwise").unlink()
+    line = cli.bad(*arguments, "700", code=3)
+    assert "700 bytes" in line and "needs at least" in line
+    line = cli.bad(*arguments, "2bpw", "--kinds", "composite", code=3)
+    assert "needs at least" in line and not (tmp_path / "model.bankwise").exists()
+
+
+@pytest.mark.parametrize("form", ["plain", "nested", "parallel", "safetensors", "densenet's first names"])
+def test_weights_in_every_form(state, tmp_path, form):
+    path, network = tmp_path / "weights.pt", build("tiny", classes=10, in_channels=1)
+    if form == "safetensors":
+        from safetensors.torch import save_file
+
+        path = tmp_path / "weights.safetensors"
+        save_file(state, path)
+    elif form.startswith("densenet"):
+        network = build("torchvision:densenet121", classes=3, in_channels=3)
+        made = network.state_dict()
+        renamed = {name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): made[name] for name in made}
+        assert renamed.keys() != made.keys()
+        torch.save({name: value for name, value in renamed.items() if "num_batches" not in name}, path)
+        state = {name: value.clone() for name, value in made.items()}
+        for parameter in network.parameters():
+            parameter.data.zero_()
+    else:
+        held = {f"module.{name}": value for name, value in state.items()} if form == "parallel" else state
+        torch.save({"epoch": 3, "state_dict": held} if form == "nested" else held, path)
+    load_weights(network, path)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_weights_that_do_not_fit(cli, state, tmp_path):
+    wrong = {
+        "lacks": {name: value for name, value in state.items() if name != "8.bias"},
+        "more": state | {"extra.weight": torch.zeros(2)},
+        "shape": state | {"8.bias": torch.zeros(3)},
+        "list": [1, 2],
+    }
+    told = {"lacks": "'8.bias': the file lacks it", "more": "'extra.weight': the network has no", "list": "state dict"}
+    told["shape"] = "'8.bias' is (3,), expected (10,)"
+    for name, values in wrong.items():
+        torch.save(values, tmp_path / name)
+        with pytest.raises(BankwiseError) as caught:
+            load_weights(build("tiny", classes=10, in_channels=1), tmp_path / name)
+        assert told[name] in str(caught.value), caught.value
+    (tmp_path / "text.safetensors").write_text("no")
+    (tmp_path / "text").write_text("no weights at all")
+    common = ("convert", "tiny", "--input", "1x8x8", "--classes", 10, "--budget", "5bpw", "--weights")
+    for name in ("text", "text.safetensors", "nowhere"):
+        assert name in cli.bad(*common, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["name a network"]),
+        (("tiny",), ["tiny", "--data", "--input"]),
+        (("tiny", "--data", "digits", "--split", "tset"), ["unknown split", "test"]),
+        (("tiny", "--data", "digits", "--kinds", "float32"), ["float32", "int2"]),
+        (("tiny", "--data", "digits", "--vector-bits", "7"), ["--vector-bits 7", "16"]),
+        (("tiny", "--data", "digits", "--input", "3x8x8"), ["3x8x8", "1x8x8"]),
+        (("tiny", "--data", "digits", "--weights", "a", "--checkpoint", "b"), ["not both"]),
+        (("--checkpoint", "nowhere"), ["nowhere", "uncompressed"]),
+        (("segnet@0.1", "--data", "digits"), ["segnet@0.1", "1x8x8", "too small"]),
+        (("torchvision:ssd300_vgg16",), ["backbone.scale_weight", "keep"]),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_one_line(cli, arguments, words, tmp_path):
+    line = cli.bad("convert", *arguments, "--budget", "6bpw", "--out", tmp_path / "x.bankwise")
+    assert all(word in line for word in words), line
+
+
+def test_a_run_of_another_network(cli, finished):
+    assert "'tiny'" in cli.bad("convert", "small", "--checkpoint", finished[0], "--budget", "5bpw")
+
+
+def test_a_segmentation_network_is_not_measured_but_runs_as_it_did(cli, tmp_path):
+    out = tmp_path / "segnet.bankwise"
+    told = cli.call(
+        "convert", "segnet@0.1", "--input", "3x40x60", "--classes", 5, "--budget", "6bpw", "--out", out, "--json"
+    )
+    assert told.code == 0, told.err
+    trained = open_trained("segnet@0.1", input_shape=(3, 40, 60), classes=5)
+    x = torch.randn(2, 3, 40, 60)
+    mine, wanted = read(out).network()(x), trained.network(x)
+    assert mine.shape == wanted.shape == (2, 5, 40, 60)
+    assert (mine - wanted).square().mean() < 0.2 * wanted.square().mean()
+    line = cli.bad("evaluate", out, "--data", "digits")
+    assert "3x40x60" in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_detector_of_torchvision_is_converted_and_read_back(cli, tmp_path):
+    out = tmp_path / "ssd.bankwise"
+    network, keep = "torchvision:ssd300_vgg16", "backbone.scale_weight"
+    told = cli.call("convert", network, "--keep", keep, "--budget", "5bpw", "--out", out, "--json").json
+    assert out.stat().st_size == told["file_bytes"] == told["planned_bytes"] <= told["budget_bytes"]
+    wanted, network = open_trained(network, keep=(keep,)).network, read(out).network()
+    image = torch.randn(1, 3, 300, 300)
+    with torch.no_grad():  # boxes are selected by an operator that a CPU-only torchvision may lack
+        for one in (network, wanted):
+            one.told = one.head(list(one.backbone(image).values()))
+    for key in ("bbox_regression", "cls_logits"):
+        mine, theirs = network.told[key], wanted.told[key]
+        assert mine.shape == theirs.shape and mine.shape[1] == 8732
+        assert (mine - theirs).square().mean() < 0.1 * theirs.square().mean()
