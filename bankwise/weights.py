@@ -54,8 +54,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise BankwiseError(f"cannot read the weights {str(path)!r}: {error.strerror or error}") from None
     except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BankwiseError(f"weights {str(path)!r} are no state dict of tensors ({reason})") from None
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise BankwiseError(f"weights {str(path)!r} are no state dict that torch.save wrote ({reason})") from None
     except Exception as error:  # safetensors raises its own class
         raise BankwiseError(f"weights {str(path)!r} cannot be read ({type(error).__name__}: {error})") from None
     for key in ("state_dict", "model"):

@@ -11,6 +11,8 @@ plans come in the order of their summed closed-form score, so the first few are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import cache
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from strategies.scores import log_capture
 
 Rule = Callable[[LayerShape], tuple[int, int]]  # the wanted (k, s) of a layer
 NUMBERED = {Tiled: "p", Subbit: "tau"}  # families with one number to have in common
+Banks = dict[tuple[int, int], list[tuple[int, BankChoice]]]  # by tile: (index in the layer's row, choice)
 
 
 class Uniform(Strategy):
@@ -90,16 +93,26 @@ def _at_most(row: list[tuple[int, int]], wanted: int) -> int | None:
 
 def _bank_settings(rows: list[list[Choice]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
     """For every kind of bank: stacked, and sparse of each (bits, terms, coefficient bits)."""
-    banks = [[(i, choice) for i, choice in enumerate(row) if isinstance(choice, BankChoice)] for row in rows]
-    for kind in dict.fromkeys(_kind(choice) for row in banks for _, choice in row):
-        yield from _settings([[pair for pair in row if _kind(pair[1]) == kind] for row in banks], layers)
+    kinds: dict[tuple, list[Banks]] = {}
+    for layer, row in enumerate(rows):
+        for i, choice in enumerate(row):
+            if isinstance(choice, BankChoice):
+                banks = kinds.setdefault(_kind(choice), [{} for _ in rows])[layer]
+                banks.setdefault(choice.tile, []).append((i, choice))
+    for banks in kinds.values():
+        yield from _settings(banks, layers)
 
 
 def _kind(choice: BankChoice) -> tuple:
-    return tuple(value for name, value in choice.to_dict().items() if name not in ("k", "s", "tile"))
+    return type(choice), *(getattr(choice, name) for name in _further_fields(type(choice)))
 
 
-def _settings(rows: list[list[tuple[int, BankChoice]]], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
+@cache
+def _further_fields(family: type[BankChoice]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(family) if field.name not in ("k", "s", "tile"))
+
+
+def _settings(rows: list[Banks], layers: tuple[LayerShape, ...]) -> Iterator[list[int | None]]:
     powers = [2**i for i in range(1, 13)]
     rules: list[Rule] = [lambda layer, k=k, s=s: (k, s) for k in powers for s in powers[:9] + [1]]
     rules += [
@@ -115,12 +128,11 @@ def _settings(rows: list[list[tuple[int, BankChoice]]], layers: tuple[LayerShape
     )
     for rule in rules:
         for tiling in tilings:
-            yield [_closest(row, *rule(layer), tiling(layer)) for row, layer in zip(rows, layers, strict=True)]
+            yield [_closest(row.get(tiling(layer)), *rule(layer)) for row, layer in zip(rows, layers, strict=True)]
 
 
-def _closest(row: list[tuple[int, BankChoice]], k: int, s: int, tile: tuple[int, int]) -> int | None:
-    """The choice of that split with s and then k cut to what the layer allows; None without one."""
-    fitting = [(i, c) for i, c in row if c.tile == tile]
+def _closest(fitting: list[tuple[int, BankChoice]] | None, k: int, s: int) -> int | None:
+    """Of the choices of one split that with s and then k cut to what the layer allows; None without one."""
     if not fitting:
         return None
     sizes = {c.s for _, c in fitting}

@@ -15,6 +15,12 @@ from search_space.modelfile import read
 from search_space.networks import build
 from search_space.plan import Plan
 
+
+def flat(num_classes: int) -> torch.nn.Module:
+    """A network without a layer."""
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d((num_classes, 1)), torch.nn.Flatten())
+
+
 DIGITS = ("--data", "digits", "--limit", 300)
 
 
@@ -78,7 +84,7 @@ def test_without_weights_only_sizes_mean_anything_and_it_says_so(cli, tmp_path, 
 def test_a_tight_budget_takes_banks_and_an_impossible_one_is_refused_at_once(cli, finished, tmp_path):
     arguments = ("convert", "--checkpoint", finished[0], "--out", tmp_path / "model.bankwise", "--budget")
     told = cli.call(*arguments, "1.9bpw", "--json").json
-    assert any(layer["choice"]["family"] == "stacked" for layer in told["layers"])
+    assert any(layer["choice"]["family"] in ("stacked", "sparse") for layer in told["layers"])
     assert told["file_bytes"] <= told["budget_bytes"]
     (tmp_path / "model.bankwise").unlink()
     line = cli.bad(*arguments, "700", code=3)
@@ -112,14 +118,15 @@ def test_weights_in_every_form(state, tmp_path, form):
 
 
 def test_weights_that_do_not_fit(cli, state, tmp_path):
+    last = list(state)[-1]
     wrong = {
-        "lacks": {name: value for name, value in state.items() if name != "8.bias"},
+        "lacks": {name: value for name, value in state.items() if name != last},
         "more": state | {"extra.weight": torch.zeros(2)},
-        "shape": state | {"8.bias": torch.zeros(3)},
+        "shape": state | {last: torch.zeros(3)},
         "list": [1, 2],
     }
-    told = {"lacks": "'8.bias': the file lacks it", "more": "'extra.weight': the network has no", "list": "state dict"}
-    told["shape"] = "'8.bias' is (3,), expected (10,)"
+    told = {"lacks": f"{last!r}: the file lacks it", "more": "'extra.weight': the network has no", "list": "state dict"}
+    told["shape"] = f"{last!r} is (3,), expected (10,)"
     for name, values in wrong.items():
         torch.save(values, tmp_path / name)
         with pytest.raises(BankwiseError) as caught:
@@ -144,7 +151,7 @@ def test_weights_that_do_not_fit(cli, state, tmp_path):
         (("tiny", "--data", "digits", "--weights", "a", "--checkpoint", "b"), ["not both"]),
         (("--checkpoint", "nowhere"), ["nowhere", "uncompressed"]),
         (("segnet@0.1", "--data", "digits"), ["segnet@0.1", "1x8x8", "too small"]),
-        (("torchvision:ssd300_vgg16",), ["backbone.scale_weight", "keep"]),
+        (("tests.bankwise.test_convert_command:flat", "--data", "digits"), ["flat", "no convolution"]),
     ],
     ids=str,
 )
@@ -172,19 +179,15 @@ def test_a_segmentation_network_is_not_measured_but_runs_as_it_did(cli, tmp_path
     assert "3x40x60" in line
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_detector_of_torchvision_is_converted_and_read_back(cli, tmp_path):
-    out = tmp_path / "ssd.bankwise"
-    network, keep = "torchvision:ssd300_vgg16", "backbone.scale_weight"
-    told = cli.call("convert", network, "--keep", keep, "--budget", "5bpw", "--out", out, "--json").json
+    out, name = tmp_path / "ssd.bankwise", "torchvision:ssdlite320_mobilenet_v3_large"
+    told = cli.call("convert", name, "--kinds", "composite,int4", "--budget", "5bpw", "--out", out, "--json").json
     assert out.stat().st_size == told["file_bytes"] == told["planned_bytes"] <= told["budget_bytes"]
-    wanted, network = open_trained(network, keep=(keep,)).network, read(out).network()
-    image = torch.randn(1, 3, 300, 300)
+    trained, network = open_trained(name), read(out).network()
+    assert trained.shape.input_shape == (3, 320, 320) and trained.shape.classes == 91
+    image = torch.randn(1, 3, 320, 320)
     with torch.no_grad():  # boxes are selected by an operator that a CPU-only torchvision may lack
-        for one in (network, wanted):
-            one.told = one.head(list(one.backbone(image).values()))
-    for key in ("bbox_regression", "cls_logits"):
-        mine, theirs = network.told[key], wanted.told[key]
-        assert mine.shape == theirs.shape and mine.shape[1] == 8732
-        assert (mine - theirs).square().mean() < 0.1 * theirs.square().mean()
+        heads = [one.head(list(one.backbone(image).values())) for one in (network, trained.network)]
+    for mine, theirs in zip(*(told.values() for told in heads), strict=True):
+        assert mine.shape == theirs.shape and mine.shape[1] == 3234
+        assert (mine - theirs).square().mean() < 0.2 * theirs.square().mean()

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -220,9 +221,11 @@ def test_with_any_output_maps_and_boxes_are_priced_and_what_comes_behind_the_las
 
     modules = {"conv": nn.Conv2d(3, 4, 1), "head": head(4)}
     plain = trace(Forward(lambda self, x: self.head(self.conv(x)), **modules), "net", (3, 4, 4), 2)
-    for run in (forward, fails):
+    for run, held in ((forward, 4 * 4 * 4 * 4), (fails, 0)):  # maps that are given stay alive to the end
         network = Forward(run, **modules)
-        assert trace(network, "net", (3, 4, 4), 2, any_output=True).layers == plain.layers
+        layers = trace(network, "net", (3, 4, 4), 2, any_output=True).layers
+        assert layers[0] == plain.layers[0]
+        assert layers[-1] == replace(plain.layers[-1], live_bytes=plain.layers[-1].live_bytes + held)
         with pytest.raises(BankwiseError):
             trace(network, "net", (3, 4, 4), 2)
     with pytest.raises(BankwiseError, match="cannot run on an image of 3x4x4"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize
 
@@ -31,6 +31,7 @@ def by_quadratic_programme(v: np.ndarray, radius: float) -> np.ndarray:
     return found.x[:k] - found.x[k:]
 
 
+@settings(max_examples=40)
 @given(k=st.integers(1, 7), radius=radii, seed=st.integers(0, 9999))
 def test_it_is_the_solution_of_the_quadratic_programme(k, radius, seed):
     v = draw(1, k, seed)
@@ -59,6 +60,7 @@ def test_optimality_conditions(k, rows, radius, seed):
         assert ((corners - after) @ (before - after)).max() <= 1e-9
 
 
+@settings(max_examples=25)
 @given(k=st.integers(1, 6), radius=radii, seed=st.integers(0, 9999))
 def test_its_gradient_is_exact(k, radius, seed):
     v = draw(3, k, seed).requires_grad_()

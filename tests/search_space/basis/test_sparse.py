@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from search_space.basis import Sparse, Stacked
@@ -40,6 +40,7 @@ def draw_input(layer: LayerShape) -> torch.Tensor:
     return torch.randn(2, layer.groups * layer.c, *layer.in_size)
 
 
+@settings(max_examples=50)
 @given(layer=st.from_type(LayerShape), data=st.data())
 def test_both_ways_of_running_agree_forward_and_backward(layer, data):
     choice = draw_choice(data, layer)
@@ -63,6 +64,7 @@ def test_both_ways_of_running_agree_forward_and_backward(layer, data):
         torch.testing.assert_close(mine, other, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@settings(max_examples=50)
 @given(layer=st.from_type(LayerShape), data=st.data())
 def test_the_weight_is_the_sum_of_the_terms_of_each_slot(layer, data):
     """Every slot, found by its own loops, holds the combination that its indices and coefficients name."""
@@ -122,6 +124,7 @@ def test_operations_by_closed_form(layer, data):
     assert standard.multiplications == standard.additions == layer.weights * layer.positions
 
 
+@settings(max_examples=40)
 @given(layer=st.from_type(LayerShape), k=st.integers(2, 12), data=st.data())
 def test_stacked_is_its_corner(layer, k, data):
     """b = 1, one term, no coefficient: the same price, bytes of every part, weight, gradients and cost."""
