@@ -12,6 +12,7 @@ from search_space.basis import Choice
 from search_space.errors import BankwiseError
 from search_space.plan import Plan
 from search_space.shape import LayerShape, NetworkShape
+from search_space.strides import at_stride, overruns
 
 
 class GeneratedLayer(nn.Module):
@@ -70,7 +71,10 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias, shape: LayerShape, pad
     if padding_mode != "zeros" or any(extra):
         around = (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0])
         x, padding = F.pad(x, around, mode="constant" if padding_mode == "zeros" else padding_mode), (0, 0)
-    return F.conv2d(x, weight, bias, shape.stride, padding, shape.dilation, shape.groups)
+    stride = shape.stride
+    if overruns(shape.kernel, stride, padding, shape.c):
+        x, stride = at_stride(x, stride), (1, 1)
+    return F.conv2d(x, weight, bias, stride, padding, shape.dilation, shape.groups)
 
 
 def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:

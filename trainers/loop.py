@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from search_space.errors import BankwiseError
+from search_space.strides import sliced_strides
 from trainers.augment import Augmentation
 from trainers.checkpoint import load_checkpoint, save_checkpoint
 from trainers.data import ImageData, to_input
@@ -73,7 +74,8 @@ def train(
     group.check(recipe.batch)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     networks = nn.ModuleList([model, teacher] if recipe.distill else [model]).to(device)
-    with _threads(recipe.threads), kept_mode(networks), _layout(networks, recipe.channels_last):
+    layout = _layout(networks, recipe.channels_last)
+    with _threads(recipe.threads), kept_mode(networks), layout, sliced_strides(networks):
         run = _Run(model, data, recipe, teacher if recipe.distill else None, device, group)
         if checkpoint is not None and group.leads:
             settings = {**(settings or {}), **run.settings()}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from search_space.basis import Stacked, Subbit
+from search_space.basis import Sparse, Stacked, Subbit
+from search_space.basis.pursuit import dense
+from search_space.basis.sparse import SparseBasis
 from search_space.basis.stacked import BANK_SPREAD, PROXY_SPREAD, StackedBasis, sign, to_slots
 from search_space.basis.subbit import SPREAD, SubbitBasis
 from search_space.layer import GeneratedLayer
+from search_space.sparse_candidate import SparseCandidate
 from search_space.supernet import MixedLayer, MixWeights
 
 LEAST = 1e-12  # against division by 0
@@ -19,7 +22,8 @@ def inherit(mixed: MixedLayer, chosen: int) -> GeneratedLayer:
     """The trainable layer of choice number `chosen`, with its slice of the shared bank and the filters its slots take.
 
     Its weight is that of the supernet's layer run with this choice alone, but for the scale of each filter where a
-    batch norm follows: that norm takes any scale away.
+    batch norm follows: that norm takes any scale away. A composite choice with planes of capped rank is fitted anew:
+    the supernet estimates its step without the ranks over GF(2).
     """
     choice, latent = mixed.choices[chosen], mixed.latent
     layer = GeneratedLayer(mixed.shape, choice, mixed.padding_mode).to(latent)
@@ -27,6 +31,8 @@ def inherit(mixed: MixedLayer, chosen: int) -> GeneratedLayer:
     weight = MixWeights.apply(latent, mixed.bank, alone, mixed.choices)
     if isinstance(choice, Stacked):
         _fill(layer.basis, choice, mixed, weight)
+    elif isinstance(choice, Sparse):
+        _fill_terms(layer.basis, choice, mixed)
     elif isinstance(choice, Subbit):
         _fill_kernels(layer.basis, choice.stacked, mixed)
     else:
@@ -53,6 +59,16 @@ def _fill(basis: StackedBasis, choice: Stacked, mixed: MixedLayer, weight: torch
     proxies = products / products.std().clamp(min=LEAST) * PROXY_SPREAD
     above = torch.nextafter(proxies.amax(1, keepdim=True), torch.full_like(proxies[:, :1], torch.inf))
     basis.proxies.copy_(proxies.scatter(1, taken, above))
+
+
+def _fill_terms(basis: SparseBasis, choice: Sparse, mixed: MixedLayer) -> None:
+    """Bank and coefficients such that `basis()` adds up the terms that the supernet does; the bank is negated where the
+    least-squares scale is negative."""
+    found = SparseCandidate.of(choice, mixed.latent, mixed.bank)
+    levels = SparseCandidate.filters(choice, mixed.bank)
+    unit = BANK_SPREAD if choice.bits == 1 else basis.bank_unit
+    basis.bank.copy_((-unit if found.scale < 0 else unit) * levels)
+    basis.coefficients.copy_(dense(found.indices, found.values, choice.k) * basis.unit)
 
 
 def _fill_kernels(basis: SubbitBasis, choice: Stacked, mixed: MixedLayer) -> None:
