@@ -56,8 +56,8 @@ def convert(
         str | None,
         Option(
             metavar="KIND[,KIND]",
-            help="What layers may become: composite, int2 to int8, binary, stacked. Default: all; banks only where "
-            "int2 is over the budget.",
+            help="What layers may become: composite, int2 to int8, binary, stacked, sparse. Default: all; those with a "
+            "bank only where int2 is over the budget.",
             **_ASIDE,
         ),
     ] = None,
