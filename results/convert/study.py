@@ -62,7 +62,7 @@ BOTTLENECK = 0.3
 def trained(root: str, cache: str, name: str) -> Trained:
     network, data_set, epochs = TRAINED[name]
     data = load_data(data_set, root=Path(root), limit=IMAGES)
-    recipe, checkpoint = Recipe(epochs=epochs, threads=1), Path(cache) / f"{name}.pt"
+    recipe, checkpoint = Recipe(epochs=epochs, recalibrate=0, threads=1), Path(cache) / f"{name}.pt"
     train(make_task(network, data, recipe).network, data, recipe, checkpoint=checkpoint)
     return open_trained(network, weights=checkpoint, data=data)
 
