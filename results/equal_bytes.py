@@ -33,8 +33,7 @@ FLOAT = "float32"
 
 @dataclass(frozen=True)
 class Study:
-    """`searches` are settings by the name that the table gives them, for every budget (KiB); `ablations` the same at
-    `ablated` alone."""
+    """`searches` are settings by the name that the table gives them, for every budget (KiB)."""
 
     network: str
     data: str
@@ -44,8 +43,6 @@ class Study:
     searches: dict[str, SearchSettings]
     methods: tuple[str, ...]
     seeds: int = 3
-    ablated: float = 4
-    ablations: dict[str, SearchSettings] = dataclasses.field(default_factory=dict)
 
     def load(self, root: str) -> ImageData:
         return load_data(self.data, root=Path(root), limit=self.images)
@@ -55,7 +52,7 @@ def searched(study: Study, root: str, folder: Path, kib: float, settings: Search
     found = search(
         study.network, study.data, round(kib * 1024), folder, settings, data_root=root, limit=study.images
     )  # fmt: skip
-    plan = Plan.load(folder / "plan.yaml")
+    plan = Plan.read(folder / "plan.yaml")
     keys = ("file_bytes", "paper_bits", "accuracies", "test_accuracies", "network")
     uniform = found["baseline_uniform"]
     return {key: found[key] for key in keys} | {
@@ -106,11 +103,10 @@ def floating(study: Study, root: str) -> dict:
 def run(study: Study, root: str, cache: Path) -> dict[str, dict]:
     """Every result by "NAME, KiB"; what is through lies in `cache`."""
     results = {}
-    wanted = [(name, kib, settings) for name, settings in study.searches.items() for kib in study.budgets]
-    wanted += [(name, study.ablated, settings) for name, settings in study.ablations.items()]
     jobs = [
         (_label(name, kib), (study, root, cache / f"search-{_label(name, kib)}", kib, settings))
-        for name, kib, settings in wanted
+        for name, settings in study.searches.items()
+        for kib in study.budgets
     ]
     results |= run_jobs(searched, jobs, cache)
     results |= run_jobs(floating, [(FLOAT, (study, root))], cache)
@@ -135,22 +131,20 @@ def _row(budget: str, name: str, found: dict) -> str:
     return f"| {' | '.join([*cells, percent(found['accuracies']), percent(found['test_accuracies'])])} |"
 
 
-def tables(study: Study, results: dict[str, dict]) -> tuple[str, str]:
-    """The methods at every budget; the ablations at one."""
+def table(study: Study, results: dict[str, dict]) -> str:
     heads = ("budget", "method", "network", "file bytes", "paper bits", "validation %", "test %")
-    head = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    lines = list(head)
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for kib in study.budgets:
         found = {name: results[_label(name, kib)] for name in (*study.searches, *study.methods)}
+        for name in study.searches:
+            if uniform := found[name]["uniform"]:
+                found[f"best uniform plan, network as {name}"] = {**uniform, "network": found[name]["network"]}
         budget = f"{kib:g} KiB"
         for name, one in sorted(found.items(), key=lambda pair: -sum(pair[1].get("accuracies", [0]))):
             none = f"| {budget} | {name} | cannot be so small |" + " |" * 4
             lines.append(_row(budget, name, one) if one else none)
     lines.append(_row("", FLOAT, results[FLOAT]))
-    fewer = list(head)
-    for name in (*study.searches, *study.ablations):
-        fewer.append(_row(f"{study.ablated:g} KiB", name, results[_label(name, study.ablated)]))
-    return "\n".join(lines) + "\n", "\n".join(fewer) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def draw(study: Study, results: dict[str, dict]) -> Figure:
@@ -177,15 +171,14 @@ def draw(study: Study, results: dict[str, dict]) -> Figure:
 
 
 def write(study: Study, root: str, cache: Path, folder: Path) -> None:
-    """Run it, and write table.md, ablations.md, accuracy.png, results.json and the searched plans to `folder`."""
+    """Run it, and write table.md, accuracy.png, results.json and the searched plans to `folder`."""
     results = run(study, root, cache)
-    methods, ablations = tables(study, results)
-    (folder / "table.md").write_text(methods)
-    (folder / "ablations.md").write_text(ablations)
+    lines = table(study, results)
+    (folder / "table.md").write_text(lines)
     (folder / "results.json").write_text(json.dumps(results, indent=1))
     draw(study, results).savefig(folder / "accuracy.png", dpi=160)
     for name in study.searches:
         for kib in study.budgets:
             source = cache / f"search-{_label(name, kib)}" / "plan.yaml"
             shutil.copy(source, folder / f"plan-{_label(name, kib)}.yaml")
-    print(methods + "\n" + ablations)
+    print(lines)
