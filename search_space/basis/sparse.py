@@ -26,7 +26,7 @@ from search_space.basis.choice import Codes, Operations
 from search_space.basis.l1_ball import L1Ball
 from search_space.basis.levels import bank_values, coefficient_values, nearest_bank, nearest_coefficient
 from search_space.basis.pursuit import combine, dense, fit_bank, pursue, scale
-from search_space.basis.stacked import BANK_SPREAD, from_slots, split_transform_merge, to_slots
+from search_space.basis.stacked import BANK_SPREAD, FITTED, from_slots, split_transform_merge, to_slots
 from search_space.errors import BankwiseError
 from search_space.part import Part
 from search_space.shape import LayerShape
@@ -175,8 +175,8 @@ class Chosen(torch.autograd.Function):
 
 
 RADIUS = 2.0  # of the L1 ball, a term
-COEFFICIENT_UNIT = 0.01
-BANK_UNIT = {1: 1.0, 2: 0.1, 4: 0.1}
+COEFFICIENT_UNIT = 0.03
+BANK_UNIT = {1: 1.0, 2: 0.3, 4: 0.3}
 
 
 class SparseBasis(nn.Module):
@@ -261,7 +261,7 @@ class SparseBasis(nn.Module):
         others = others.clamp(-least, least) * (chosen == 0)
         room = self.radius - chosen.abs().sum(1, keepdim=True)
         others = others * (0.99 * room / others.abs().sum(1, keepdim=True).clamp(min=1e-12)).clamp(0, 1)
-        self.bank.copy_(bank * (BANK_SPREAD if choice.bits == 1 else self.bank_unit))
+        self.bank.copy_(bank * (FITTED * BANK_SPREAD if choice.bits == 1 else self.bank_unit))
         self.coefficients.copy_((chosen + others) * self.unit)
 
     def codes(self) -> Codes:

@@ -145,9 +145,9 @@ class StackedBasis(nn.Module):
         """Fit to a weight (n, c, d_h, d_w): the bank by binary Lloyd iterations, the proxies by its inner products."""
         slots = to_slots(weight / (weight.abs().mean() + 1e-12), self.choice.s, self.choice.tile)
         means = lloyd(slots, self.choice.k, self.bank)
-        self.bank.copy_(means / (means.abs().mean() + 1e-12) * BANK_SPREAD)
+        self.bank.copy_(means / (means.abs().mean() + 1e-12) * FITTED * BANK_SPREAD)
         products = slots @ sign(self.bank).t()
-        self.proxies.copy_(products / (products.std() + 1e-12) * PROXY_SPREAD)
+        self.proxies.copy_(products / (products.std() + 1e-12) * FITTED * PROXY_SPREAD)
 
     def codes(self) -> Codes:
         return {"bank": (self.bank >= 0).long(), "indices": self.proxies.argmax(1)}
@@ -162,6 +162,7 @@ class StackedBasis(nn.Module):
 
 BANK_SPREAD = 0.02
 PROXY_SPREAD = 0.01
+FITTED = 3.0  # times these, what was fitted to a trained weight outlasts the first steps (results/ablations)
 
 
 def lloyd(slots: torch.Tensor, k: int, start: torch.Tensor, rounds: int = 8) -> torch.Tensor:
