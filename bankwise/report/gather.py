@@ -52,7 +52,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. `budget_bytes` is None where one given plan was trained, `uniform` None without a baseline."""
+    """A finished run. `budget_bytes` is None where one given plan was trained, `uniform` None without a baseline;
+    `widths` is the validation accuracy of each network that was tried, empty where widths were not searched."""
 
     path: Path
     network: str
@@ -74,6 +75,7 @@ class Run:
     uniform_price: Price | None
     trials: tuple[Trial, ...]
     uniform_trials: tuple[Trial, ...]
+    widths: Mapping[str, float]
     settings: Mapping
 
     @property
@@ -126,6 +128,7 @@ def read_run(path: str | Path) -> Run:
             uniform_price=None if uniform_plan is None else price(shape, uniform_plan),
             trials=_trials(folder, "search", settings),
             uniform_trials=_trials(folder, "uniform", settings),
+            widths={name: float(value) for name, value in (summary.get("widths") or {}).items()},
             settings=settings,
         ),
     )

@@ -31,6 +31,8 @@ def run_page(run: Run, folder: Path) -> str:
     if form is not None:
         blocks.append(sections.staircase(run, form, folder))
     blocks += [sections.bytes_by_part(run, folder), sections.choices(run, folder)]
+    if run.widths:
+        blocks.append(sections.widths(run))
     if run.trials:
         blocks.append(sections.history(run, folder))
     if form is not None:

@@ -6,6 +6,7 @@ import shlex
 
 from bankwise.report.gather import Run
 from search_space.space import SpaceSettings
+from trainers.recipe import Recipe
 
 _OPTIONS = ("network", "data", "budget", "accounting", "max_ram", "max_ops", "strategy", "engine", "trials",
             "uniform_trials", "finalists", "seeds", "seed", "trial_epochs")  # fmt: skip
@@ -26,8 +27,12 @@ def command(run: Run) -> list[str] | None:
     usual = SpaceSettings()
     if space["layers"] or space["tiles"] or space["max_k"] != usual.max_k or not recipe["channels_last"]:
         return None
+    if recipe["recalibrate"] != Recipe().recalibrate:
+        return None
     words = [(name, settings[name]) for name in _OPTIONS] + [(name, recipe[name]) for name in _RECIPE]
     words += [(name, ",".join(space[name])) for name in _SPACE] + [("keep", pattern) for pattern in space["keep"]]
     words += [("vector_bits", space["vector_bits"]), ("out", run.path)]
+    if settings["widths"]:
+        words.append(("widths", ",".join(f"{width:g}" for width in settings["widths"])))
     options = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in words if value is not None]
     return ["bankwise search", *options, "--augment" if recipe["augment"] else "--no-augment"]

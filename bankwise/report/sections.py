@@ -95,6 +95,18 @@ def _choice(layer: LayerPrice) -> list[str]:
     return [words.choice(layer.choice), f"{layer.file_bytes:,}", f"{8 * layer.file_bytes / layer.weights:.3f}"]
 
 
+def widths(run: Run) -> str:
+    epochs = words.count(run.settings["trial_epochs"], "epoch")
+    rows = [[name, f"{100 * accuracy:.2f} %"] for name, accuracy in run.widths.items()]
+    note = paragraph(
+        "Channels of all stages alike first, then stage by stage from the best, in the order of the trials. Each "
+        f"network was trained for {epochs} uncompressed, then for {epochs} as its closed-form plan at this budget.",
+        kind="note",
+    )
+    shown = table(["network:", "validation accuracy"], rows, strong=list(run.widths).index(run.network))
+    return section("The widths that were tried", shown, note)
+
+
 def history(run: Run, folder: Path) -> str:
     settings = run.settings
     sizes = [trial.file_bytes for trial in (*run.trials, *run.uniform_trials)]

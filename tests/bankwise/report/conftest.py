@@ -34,6 +34,12 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of widths too; not to be changed."""
+    return made(tmp_path_factory.mktemp("runs") / "widened", "1200", "rate", seeds=1, widths=(0.5, 1.0))
+
+
+@pytest.fixture(scope="session")
 def run(finished: Path) -> Run:
     return read_run(finished)
 

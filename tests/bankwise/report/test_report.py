@@ -117,6 +117,15 @@ def test_paper_accounting_and_one_seed(paper: Path, tmp_path: Path):
     assert "one seed, so without a spread" in text and "±" not in text
 
 
+def test_widths_that_were_tried(widened: Path, page: Page, tmp_path: Path):
+    summary = json.loads((widened / "summary.json").read_text())
+    rows = Page(write_report([widened], tmp_path / "page.html")).text.split("The widths that were tried")[1]
+    assert len(summary["widths"]) >= 2
+    for network, accuracy in summary["widths"].items():
+        assert f"{network}{100 * accuracy:.2f} %" in rows
+    assert "widths that were tried" not in page.text
+
+
 def test_a_plan_that_was_trained_alone(run: Run, tmp_path: Path):
     train_plan(run.plan, "digits", tmp_path / "run", Recipe(epochs=1, threads=1), teacher=False, limit=200)
     text = Page(write_report([tmp_path / "run"])).text
