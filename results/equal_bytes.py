@@ -33,7 +33,8 @@ FLOAT = "float32"
 
 @dataclass(frozen=True)
 class Study:
-    """`searches` are settings by the name that the table gives them, for every budget (KiB)."""
+    """`searches` are settings by the name that the table gives them, for every budget (KiB). `widest` is the network
+    of the other methods where `network`, of which the searches take widths, is wider than all of these."""
 
     network: str
     data: str
@@ -43,6 +44,11 @@ class Study:
     searches: dict[str, SearchSettings]
     methods: tuple[str, ...]
     seeds: int = 3
+    widest: str = ""
+
+    @property
+    def full(self) -> str:
+        return self.widest or self.network
 
     def load(self, root: str) -> ImageData:
         return load_data(self.data, root=Path(root), limit=self.images)
@@ -61,17 +67,25 @@ def searched(study: Study, root: str, folder: Path, kib: float, settings: Search
     }
 
 
-def compared(study: Study, root: str, folder: Path, kib: float, method: str) -> dict:
-    """A baseline: its plan in closed form, its training as that of a searched one. {} where it cannot be so small."""
+def baselines(study: Study, root: str) -> dict[str, Plan | None]:
+    """The plan of every method and budget by its label, None where the method cannot be so small."""
     data = study.load(root)
-    found = baseline(method, study.network, data.input_shape, data.classes, round(kib * 1024))
-    if found is None:
-        return {}
-    task = make_task(found.plan.network, data, study.recipe)
-    teacher = make_task(found.plan.network, data, study.recipe).network
-    train(teacher, data, study.recipe)
+    found = {
+        _label(method, kib): baseline(method, study.full, data.input_shape, data.classes, round(kib * 1024))
+        for method in study.methods
+        for kib in study.budgets
+    }
+    return {label: one and one.plan for label, one in found.items()}
+
+
+def compared(study: Study, root: str, cache: Path, label: str, plan: Plan) -> dict:
+    """A baseline's plan, trained as a searched one is."""
+    data = study.load(root)
+    task = make_task(plan.network, data, study.recipe)
+    teacher = make_task(plan.network, data, study.recipe).network
+    train(teacher, data, study.recipe, checkpoint=cache / f"float-{plan.network}-{study.recipe.seed}.pt")
     task = dataclasses.replace(task, teacher=teacher.eval().requires_grad_(False))
-    return over_seeds(study, task, found.plan, folder) | {"network": found.plan.network, "plan": found.plan.to_dict()}
+    return over_seeds(study, task, plan, cache / label) | {"network": plan.network, "plan": plan.to_dict()}
 
 
 def over_seeds(study: Study, task: Task, plan: Plan, folder: Path) -> dict:
@@ -86,36 +100,40 @@ def over_seeds(study: Study, task: Task, plan: Plan, folder: Path) -> dict:
     }  # fmt: skip
 
 
-def floating(study: Study, root: str) -> dict:
+def floating(study: Study, root: str, cache: Path, seed: int) -> dict:
     data = study.load(root)
-    validation, test = [], []
-    for seed in range(study.seeds):
-        recipe = dataclasses.replace(study.recipe, seed=seed)
-        task = make_task(study.network, data, recipe)
-        validation.append(train(task.network, data, recipe)[-1].accuracy)
-        test.append(accuracy(task.network, *data.test()))
+    recipe = dataclasses.replace(study.recipe, seed=seed)
+    task = make_task(study.full, data, recipe)
+    history = train(task.network, data, recipe, checkpoint=cache / f"float-{study.full}-{seed}.pt")
     return {
-        "file_bytes": task.shape.float_bytes, "paper_bits": 32 * task.shape.weights, "accuracies": validation,
-        "test_accuracies": test, "network": study.network,
+        "file_bytes": task.shape.float_bytes, "paper_bits": 32 * task.shape.weights,
+        "accuracies": [history[-1].accuracy], "test_accuracies": [accuracy(task.network, *data.test())],
+        "network": study.full,
     }  # fmt: skip
 
 
 def run(study: Study, root: str, cache: Path) -> dict[str, dict]:
-    """Every result by "NAME, KiB"; what is through lies in `cache`."""
-    results = {}
+    """Every result by "NAME-BUDGET", {} where a method cannot be so small; what is through lies in `cache`."""
     jobs = [
         (_label(name, kib), (study, root, cache / f"search-{_label(name, kib)}", kib, settings))
         for name, settings in study.searches.items()
         for kib in study.budgets
     ]
-    results |= run_jobs(searched, jobs, cache)
-    results |= run_jobs(floating, [(FLOAT, (study, root))], cache)
-    jobs = [
-        (_label(method, kib), (study, root, cache / _label(method, kib), kib, method))
-        for method in study.methods
-        for kib in study.budgets
-    ]
-    return results | run_jobs(compared, jobs, cache)
+    results = run_jobs(searched, jobs, cache)
+    jobs = [(f"{FLOAT}-seed{seed}", (study, root, cache, seed)) for seed in range(study.seeds)]
+    seeds = list(run_jobs(floating, jobs, cache).values())
+    together = {key: sum((one[key] for one in seeds), []) for key in ("accuracies", "test_accuracies")}
+    results[FLOAT] = seeds[0] | together
+    plans = baselines(study, root)
+    first = {}  # methods and budgets may share a plan, and train it once
+    for label, plan in plans.items():
+        if plan is not None:
+            first.setdefault(json.dumps(plan.to_dict()), label)
+    jobs = [(label, (study, root, cache, label, plans[label])) for label in first.values()]
+    trained = run_jobs(compared, jobs, cache)
+    for label, plan in plans.items():
+        results[label] = trained[first[json.dumps(plan.to_dict())]] if plan else {}
+    return results
 
 
 def _label(name: str, kib: float) -> str:

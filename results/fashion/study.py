@@ -1,6 +1,6 @@
-"""Fashion-MNIST at 1, 2, 4 and 8 KiB: searched plans beside what a user would pick instead, at equal bytes.
+"""Fashion-MNIST at 1, 2, 4, 8 and 16 KiB: searched plans beside what a user would pick instead, at equal bytes.
 
-    python results/fashion/study.py --data-root DATA        (about 15 minutes on 2 cores)
+    python results/fashion/study.py --data-root DATA        (about 25 minutes on 2 cores)
 
 Writes table.md, accuracy.png, results.json and the searched plans.
 """
@@ -35,7 +35,7 @@ STUDY = Study(
     network="small",
     data="fashion-mnist",
     images=4000,
-    budgets=(1, 2, 4, 8),
+    budgets=(1, 2, 4, 8, 16),
     recipe=RECIPE,
     searches={"searched": SEARCH},
     methods=(
