@@ -208,7 +208,9 @@ def _plan(metadata: Mapping[str, str], allow_code: bool) -> tuple[Plan, NetworkS
         detail = f" ({error})" if isinstance(error, BankwiseError) else ""
         raise BankwiseError(f"damaged: the header does not describe a plan{detail}") from None
     if names_code(plan.network) and not allow_code:
-        raise BankwiseError(f"its network {plan.network!r} is code of your own; allow_code=True imports and runs it")
+        raise BankwiseError(
+            f"its network {plan.network!r} is code of your own; allow_code=True (--allow-code) imports and runs it"
+        )
     shape = trace(_blank(plan), plan.network, plan.input_shape, plan.classes, plan.keep, any_output=True)
     if len(choices) != len(shape.layers):
         raise BankwiseError(

@@ -146,9 +146,11 @@ def layer_choices(layer: LayerShape, kinds: Sequence[str], settings: SpaceSettin
             choices.append(Binary())
         elif kind == "composite":
             choices += composite_choices(layer)
-        else:
-            name, bits = re.fullmatch(r"([a-z]+)(\d+)", kind).groups()
+        elif found := re.fullmatch(r"(int|float)(\d+)", kind):
+            name, bits = found.groups()
             choices.append((Integer if name == "int" else Float)(int(bits)))
+        else:
+            raise NotImplementedError(f"no choices are offered for kind {kind!r}")
     if not choices:
         raise BankwiseError(
             f"layer {layer.name!r} of {layer.n}x{layer.c}x{layer.kernel[0]}x{layer.kernel[1]} weights: "

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Composite, Integer, Sparse, Stacked, Subbit, Tiled
+from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked, Subbit, Tiled
 from search_space.basis.bank import BankChoice
 from search_space.basis.composite import rounded
 from search_space.basis.stacked import from_slots, sign, to_slots
@@ -167,7 +167,9 @@ def _rounded(latent: torch.Tensor, choice: Choice) -> torch.Tensor:
         return rounded(latent, choice)
     if isinstance(choice, Tiled):
         return tiled(latent, choice.p)
-    return latent
+    if isinstance(choice, Float):
+        return latent
+    raise NotImplementedError(f"the supernet does not know how family {choice.family!r} rounds a weight")
 
 
 def balanced(

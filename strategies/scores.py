@@ -8,8 +8,9 @@ up whole, since a layer that carries nothing ends the signal.
 - `log_capture`: log of that share for what can be built. The best of k random sign vectors of d weights captures
   x = m_k^2 / d (m_k the mean of the largest of k normal numbers) while k is far below 2^d, and 2/pi if all are there;
   between them (2/pi)(1 - exp(-x pi/2)); a sparse combination of few-bit filters, of which that is one case, as
-  `search_space.basis.capture` says. b-bit weights capture 1 - 4^-b, not below 2/pi. The signs of a sum of p numbers
-  capture 2/(pi p) of each of them.
+  `search_space.basis.capture` says. Composite planes and floats of b bits capture 1 - 4^-b, not below 2/pi; integers,
+  whose last level is the filter's largest weight, what a sample of Gaussian filters loses. The signs of a sum of p
+  numbers capture 2/(pi p) of each of them.
 - `weighted_capture`: the same, small layers first (`small_first`).
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from search_space.basis import Binary, Choice, Sparse, Stacked, Subbit, Tiled
+from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked, Subbit, Tiled
 from search_space.shape import LayerShape
 from strategies.budgeted import BudgetedSpace
 
@@ -64,7 +65,11 @@ def capture(layer: LayerShape, choice: Choice) -> float:
         return signs
     if isinstance(choice, Tiled):
         return signs / choice.p
-    return max(signs, 1 - 4.0 ** -choice.rate(layer))
+    if isinstance(choice, Integer):
+        return integer_capture(layer.weights // layer.n, choice.levels)
+    if isinstance(choice, Float | Composite):
+        return max(signs, 1 - 4.0 ** -choice.rate(layer))
+    raise NotImplementedError(f"no closed form says what family {choice.family!r} captures")
 
 
 @lru_cache(maxsize=64)
@@ -72,6 +77,15 @@ def largest_normal(k: int) -> float:
     """Mean of the largest of k independent standard normal numbers (0.5642 for two)."""
     value, _ = quad(lambda x: x * k * norm.pdf(x) * norm.cdf(x) ** (k - 1), -10, 10, limit=200)
     return value
+
+
+@lru_cache(maxsize=256)
+def integer_capture(fan_in: int, levels: int) -> float:
+    """The share for filters of `fan_in` weights with levels from -levels to levels, the largest weight at the last."""
+    weights = np.random.default_rng(0).normal(size=(max(8, 2**16 // fan_in), fan_in))
+    rounded = (weights / np.abs(weights).max(1, keepdims=True) * levels).round()
+    along = (weights * rounded).sum(1) ** 2 / np.square(rounded).sum(1)
+    return float(along.sum() / np.square(weights).sum())
 
 
 def _table(space: BudgetedSpace, score) -> Scores:

@@ -64,7 +64,7 @@ def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
 
 def _plain(choice: Choice) -> bool:
     """Whether the choice is a setting by itself."""
-    return not isinstance(choice, BankChoice | Tiled | Subbit)
+    return not isinstance(choice, (BankChoice, *NUMBERED))
 
 
 def _plain_settings(rows: list[list[Choice]]) -> Iterator[list[int | None]]:

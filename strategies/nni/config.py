@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,12 +138,14 @@ def _tuner_of_nni(name: str, experiment: Experiment, space: Mapping[str, Mapping
         known = [one.name for one in get_all_algo_meta() if one.algo_type == "tuner" and not one.is_advisor]
         raise unknown("tuner", name, dict.fromkeys([BUDGET_TUNER, *known]))
     module, cls = parse_full_class_name(meta.class_name)
+    scratch = tempfile.TemporaryDirectory()
     try:
         accepted = inspect.signature(getattr(__import__(module, fromlist=[cls]), cls)).parameters
         arguments = {"optimize_mode": "maximize", "seed": experiment.seed}
         arguments = {key: value for key, value in arguments.items() if key in accepted and meta.accept_class_args}
         arguments |= GAUSSIAN if meta.name == "GP" else {}
-        tuner = create_builtin_class_instance(meta.name, dict(arguments), "tuners")
+        path = {"path": scratch.name} if "path" in accepted else {}  # where NetworkMorphism writes
+        tuner = create_builtin_class_instance(meta.name, arguments | path, "tuners")
         tuner.update_search_space(json.loads(json.dumps(space)))
         points = Points(experiment.budgeted)
         for number in range(TRIED + 1):
@@ -156,4 +159,6 @@ def _tuner_of_nni(name: str, experiment: Experiment, space: Mapping[str, Mapping
             f"NNI's tuner {meta.name} cannot run over {experiment.encoding}s on this machine ({reason}); "
             "TPE, Random, Evolution and GP do"
         ) from None
+    finally:
+        scratch.cleanup()
     return {"name": meta.name, **({"classArgs": arguments} if arguments else {})}

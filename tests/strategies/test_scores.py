@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from search_space.basis import Binary, Integer, Stacked, Subbit, Tiled
+from search_space.fits import LayerFits
 from search_space.shape import LayerShape
 from strategies.scores import capture, largest_normal, log_capture, log_rate
 
@@ -38,6 +41,18 @@ def test_capture_of_plain_families():
     assert capture(LAYER, Binary()) == pytest.approx(2 / math.pi)
     values = [capture(LAYER, Integer(bits)) for bits in (2, 4, 8)]
     assert values == sorted(values) and values[-1] < 1
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_capture_of_integers_is_what_a_fit_leaves(bits):
+    weight = torch.randn(LAYER.weight_shape, generator=torch.Generator().manual_seed(1))
+    left = LayerFits(LAYER, weight).error(Integer(bits))
+    assert 1 - capture(LAYER, Integer(bits)) == pytest.approx(left, rel=0.05)
+
+
+def test_a_family_without_a_closed_form_is_not_taken_for_lossless():
+    with pytest.raises(NotImplementedError, match="'strange'"):
+        capture(LAYER, SimpleNamespace(family="strange"))
 
 
 def test_capture_of_the_baselines():

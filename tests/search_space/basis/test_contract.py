@@ -47,6 +47,7 @@ def test_codes_fill_the_parts_and_give_the_weight_back_exactly(layer, choice):
     basis = choice.basis(layer, torch.Generator().manual_seed(0))
     codes, parts = basis.codes(), choice.parts(layer)
     assert list(codes) == [part.name for part in parts]
+    assert not {"scale", "scale.range", "bias", "bias.range"} & set(codes), "the layer's own parts are called so"
     stored = {}
     for part in parts:
         assert codes[part.name].shape == part.shape and codes[part.name].dtype == torch.int64
