@@ -9,7 +9,7 @@ up whole, since a layer that carries nothing ends the signal.
   x = m_k^2 / d (m_k the mean of the largest of k normal numbers) while k is far below 2^d, and 2/pi if all are there;
   between them (2/pi)(1 - exp(-x pi/2)); a sparse combination of few-bit filters, of which that is one case, as
   `search_space.basis.capture` says. Composite planes and floats of b bits capture 1 - 4^-b, not below 2/pi; integers,
-  whose last level is the filter's largest weight, what a sample of Gaussian filters loses. The signs of a sum of p
+  whose last level is the filter's largest weight, what a sample of Gaussian filters keeps. The signs of a sum of p
   numbers capture 2/(pi p) of each of them.
 - `weighted_capture`: the same, small layers first (`small_first`).
 """
