@@ -57,11 +57,12 @@ def test_a_full_disk_is_one_line_and_the_search_goes_on_once_there_is_room(clust
 def test_a_folder_that_a_node_does_not_reach_is_one_line(cluster, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
+    long = ("--trial-epochs", 100 * EPOCHS)  # the other node does not get through them all before this one begins
     cluster.worker.kill()
     permitted("unshare", "--mount", "true")
     cluster.start_worker(("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(out)))
     try:
-        line = cluster.search(out, *SEARCH).fail(2)
+        line = cluster.search(out, *SEARCH, *long).fail(2)
     finally:
         cluster.worker.kill()
     assert line.startswith(f"error: node {cluster.worker_ip} does not reach the folder of the search")
