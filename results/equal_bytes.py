@@ -34,7 +34,8 @@ FLOAT = "float32"
 @dataclass(frozen=True)
 class Study:
     """`searches` are settings by the name that the table gives them, for every budget (KiB). `widest` is the network
-    of the other methods where `network`, of which the searches take widths, is wider than all of these."""
+    of the other methods where `network`, of which the searches take widths, is wider than all of these. Of `images` the
+    share `validation` validates."""
 
     network: str
     data: str
@@ -45,19 +46,18 @@ class Study:
     methods: tuple[str, ...]
     seeds: int = 3
     widest: str = ""
+    validation: float = 1 / 6
 
     @property
     def full(self) -> str:
         return self.widest or self.network
 
     def load(self, root: str) -> ImageData:
-        return load_data(self.data, root=Path(root), limit=self.images)
+        return load_data(self.data, root=Path(root), limit=self.images, validation=self.validation)
 
 
 def searched(study: Study, root: str, folder: Path, kib: float, settings: SearchSettings) -> dict:
-    found = search(
-        study.network, study.data, round(kib * 1024), folder, settings, data_root=root, limit=study.images
-    )  # fmt: skip
+    found = search(study.network, study.load(root), round(kib * 1024), folder, settings)
     plan = Plan.read(folder / "plan.yaml")
     keys = ("file_bytes", "paper_bits", "accuracies", "test_accuracies", "network")
     uniform = found["baseline_uniform"]
