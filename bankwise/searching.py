@@ -37,7 +37,7 @@ class SearchSettings:
     """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
     tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full and the better one, by the
     validation split, over `seeds` further seeds. `widths` are multipliers of channels, searched for every stage of the
-    network before the plan is (`bankwise.widths`)."""
+    network before the plan is (`bankwise.widths`), by trainings of `width_epochs` (None: of `trial_epochs`)."""
 
     strategy: str = "evolution"
     engine: str = "local"
@@ -52,6 +52,7 @@ class SearchSettings:
     max_ram: int | None = None
     max_ops: int | None = None
     widths: tuple[float, ...] = ()
+    width_epochs: int | None = None
 
     def __post_init__(self):
         if self.strategy not in STRATEGIES:
@@ -61,8 +62,8 @@ class SearchSettings:
         for width in self.widths:
             if not 0 < width < float("inf"):
                 raise BankwiseError(f"width {width:g} must be a number above 0 such as 0.5")
-        for name in ("trials", "uniform_trials", "finalists", "seeds", "trial_epochs"):
-            if getattr(self, name) < 1:
+        for name in ("trials", "uniform_trials", "finalists", "seeds", "trial_epochs", "width_epochs"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise BankwiseError(f"{name}={getattr(self, name)} must be at least 1")
 
     def work(self, network: str) -> dict[str, int]:
@@ -70,7 +71,7 @@ class SearchSettings:
         full, finalists = self.recipe.epochs, self.finalists * self.recipe.epochs
         work = {}
         if self.widths:
-            work["widths"] = 2 * self.trial_epochs * most_trials(stages(network), self.widths)
+            work["widths"] = 2 * (self.width_epochs or self.trial_epochs) * most_trials(stages(network), self.widths)
         work |= {"uncompressed": self.seeds * full, "prepare": full if STRATEGIES[self.strategy].trains_supernet else 0}
         work |= {"search": self.trials * self.trial_epochs, "search finalists": finalists}
         if self.strategy != "uniform":
@@ -208,7 +209,7 @@ class _Search(Phases):
         trials = WidthTrials(
             self.task.shape.network,
             self.task.data,
-            self.seeded(0, settings.trial_epochs),
+            self.seeded(0, settings.width_epochs or settings.trial_epochs),
             lambda task: budgeted(task, self.space.budget, settings),
             settings.space.keep,
             self.folder,

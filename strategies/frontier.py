@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from strategies.budgeted import BudgetedSpace
@@ -10,13 +12,19 @@ from strategies.scores import Scores
 LEAST = -1e3  # the score of a choice that was not looked at: taken only if nothing else fits
 
 
-def frontier(space: BudgetedSpace, scores: Scores, most: int | None = None) -> list[np.ndarray]:
-    """Indices of the Pareto-efficient choices of each layer, by rising cost; at most `most`, spread over the costs."""
+def frontier(
+    space: BudgetedSpace, scores: Scores, most: int | None = None, apart: Sequence[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """Indices of the Pareto-efficient choices of each layer, by rising cost; at most `most`, spread over the costs.
+
+    With `apart`, of every layer the group of each choice, a choice is compared with those of its group alone.
+    """
     found = []
-    for costs, row in zip(space.costs, scores, strict=True):
+    for layer, (costs, row) in enumerate(zip(space.costs, scores, strict=True)):
         order = np.lexsort((-row, costs))
-        reached = np.maximum.accumulate(row[order])
-        keep = order[np.concatenate([[True], reached[1:] > reached[:-1]])]
+        groups = np.zeros(len(row)) if apart is None else apart[layer]
+        keep = np.concatenate([_rising(row, order[groups[order] == group]) for group in np.unique(groups)])
+        keep = keep[np.argsort(costs[keep], kind="stable")]
         if most is not None and len(keep) > most:
             spread = np.interp(
                 np.linspace(0, 1, most),
@@ -26,6 +34,12 @@ def frontier(space: BudgetedSpace, scores: Scores, most: int | None = None) -> l
             keep = keep[np.unique(spread.round().astype(int))]
         found.append(keep)
     return found
+
+
+def _rising(row: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Those of `order` whose score is above all before them."""
+    reached = np.maximum.accumulate(row[order])
+    return order[np.concatenate([[True], reached[1:] > reached[:-1]])]
 
 
 def scatter(sizes: tuple[int, ...], kept: list[np.ndarray], values: list[np.ndarray]) -> Scores:

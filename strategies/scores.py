@@ -17,6 +17,7 @@ up whole, since a layer that carries nothing ends the signal.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -47,8 +48,17 @@ def small_first(space: BudgetedSpace) -> np.ndarray:
 
 def weighted_capture(space: BudgetedSpace) -> Scores:
     """`log_capture` weighted by the importances of `small_first`."""
-    importances = np.exp(small_first(space))
-    return [importance * row for importance, row in zip(importances, log_capture(space), strict=True)]
+    return weighted(log_capture(space), small_first(space))
+
+
+def weighted(scores: Scores, importances: np.ndarray) -> Scores:
+    """Scores times e^importance of each layer: log-importances (layers,)."""
+    return [weight * row for weight, row in zip(np.exp(importances), scores, strict=True)]
+
+
+def total(scores: Scores, indices: Sequence[int]) -> float:
+    """The score of a plan."""
+    return sum(float(row[i]) for row, i in zip(scores, indices, strict=True))
 
 
 def capture(layer: LayerShape, choice: Choice) -> float:

@@ -21,7 +21,7 @@ from search_space.basis.bank import BankChoice
 from search_space.shape import LayerShape
 from strategies.base import Strategy
 from strategies.budgeted import BudgetedSpace
-from strategies.scores import log_capture
+from strategies.scores import log_capture, total
 
 Rule = Callable[[LayerShape], tuple[int, int]]  # the wanted (k, s) of a layer
 NUMBERED = {Tiled: "p", Subbit: "tau"}  # families with one number to have in common
@@ -35,9 +35,7 @@ class Uniform(Strategy):
         super().__init__(space, seed)
         scores = log_capture(space)
         plans = {tuple(indices) for indices in uniform_plans(space)}
-        ranked = [
-            (sum(row[i] for row, i in zip(scores, plan, strict=True)), plan) for plan in plans if space.fits(plan)
-        ]
+        ranked = [(total(scores, plan), plan) for plan in plans if space.fits(plan)]
         self.ranked = [plan for _, plan in sorted(ranked, key=lambda pair: (-pair[0], pair[1]))]
 
     def _propose(self) -> np.ndarray | None:

@@ -44,6 +44,10 @@ def search(
             show_default=False,
         ),
     ] = None,
+    width_epochs: Annotated[
+        int | None,
+        Option(help="Epochs of each of a width's two trainings. Default: those of a trial.", show_default=False),
+    ] = None,
     space: options.Space = None,
     first: options.First = None,
     hidden: options.Hidden = None,
@@ -106,6 +110,7 @@ def search(
         max_ram=settings.whole("--max-ram", max_ram, settings.SIZES),
         max_ops=settings.whole("--max-ops", max_ops, settings.COUNTS),
         widths=settings.numbers("--widths", widths),
+        width_epochs=width_epochs,
     )
     with Display() as display:
         summary = searching.search(

@@ -34,5 +34,6 @@ def command(run: Run) -> list[str] | None:
     words += [("vector_bits", space["vector_bits"]), ("out", run.path)]
     if settings["widths"]:
         words.append(("widths", ",".join(f"{width:g}" for width in settings["widths"])))
+        words.append(("width_epochs", settings["width_epochs"]))
     options = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in words if value is not None]
     return ["bankwise search", *options, "--augment" if recipe["augment"] else "--no-augment"]

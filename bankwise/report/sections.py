@@ -96,7 +96,7 @@ def _choice(layer: LayerPrice) -> list[str]:
 
 
 def widths(run: Run) -> str:
-    epochs = words.count(run.settings["trial_epochs"], "epoch")
+    epochs = words.count(run.settings["width_epochs"] or run.settings["trial_epochs"], "epoch")
     rows = [[name, f"{100 * accuracy:.2f} %"] for name, accuracy in run.widths.items()]
     note = paragraph(
         "Channels of all stages alike first, then stage by stage from the best, in the order of the trials. Each "

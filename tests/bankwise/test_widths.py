@@ -53,7 +53,7 @@ def test_a_worth_that_is_a_sum_over_stages_without_a_tie_is_climbed_to_its_top()
 
 
 def test_a_search_of_widths_goes_on_with_the_best_one(tmp_path):
-    settings = SearchSettings(widths=(0.25, 0.5, 1.0), **QUICK)
+    settings = SearchSettings(widths=(0.25, 0.5, 1.0), width_epochs=1, **QUICK)
     summary = search("tiny", "digits", 700, tmp_path / "run", settings, limit=300)
     tried = summary["widths"]
     assert summary["network"] == max(tried, key=tried.get) and {"tiny@0.25", "tiny@0.5"} <= tried.keys()
@@ -77,6 +77,8 @@ def test_mistakes_are_one_line_before_anything_is_written(tmp_path):
             search(network, "digits", 700, out, SearchSettings(widths=(0.5,), **QUICK), limit=300)
     with pytest.raises(InfeasibleBudget, match="300"):
         search("tiny", "digits", 300, out, SearchSettings(widths=(0.25, 1.0), **QUICK), limit=300)
+    with pytest.raises(BankwiseError, match="width_epochs=0 must be at least 1"):
+        SearchSettings(widths=(0.5,), width_epochs=0)
     for width in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(BankwiseError, match="must be a number above 0"):
             SearchSettings(widths=(width,))

@@ -1,0 +1,84 @@
+"""The plans that are tried first: exact optima of what they say, leaning as far as the budget lets them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from search_space.budget import Budget
+from search_space.space import SearchSpace, SpaceSettings
+from strategies import BudgetedSpace, make_strategy
+from strategies.evolution import FOUNDERS
+from strategies.portfolio import LEAN, families, portfolio
+from strategies.scores import log_capture, total, weighted, weighted_capture
+
+HIDDEN = ("stacked", "sparse", "composite", "binary", "int4")
+FAMILIES = ("stacked", "sparse", "composite", "binary", "integer")
+
+
+def make(task, budget: int, hidden: tuple[str, ...] = HIDDEN) -> BudgetedSpace:
+    return BudgetedSpace(SearchSpace(task.shape, SpaceSettings(hidden=hidden)), Budget(budget))
+
+
+def taken(space: BudgetedSpace, plan) -> list[str]:
+    """Families of the hidden layers."""
+    return [str(row[i]) for row, i in zip(families(space), plan, strict=True)][1:-1]
+
+
+@pytest.mark.parametrize("budget", [900, 1500, 2500, 6000])
+def test_the_first_two_are_the_closed_forms_and_the_others_come_by_their_score(task, budget):
+    space = make(task, budget)
+    plans = portfolio(space)
+    assert all(space.fits(plan) for plan in plans) and len({tuple(plan) for plan in plans}) == len(plans)
+    scores = log_capture(space)
+    assert total(scores, plans[0]) == max(total(scores, plan) for plan in plans)
+    by_weight = weighted_capture(space)
+    assert max(total(by_weight, plan) for plan in plans) == max(total(by_weight, plan) for plan in plans[:2])
+    leaning = [total(by_weight, plan) for plan in plans[2:]]
+    assert leaning == sorted(leaning, reverse=True)
+
+
+def test_where_bytes_are_many_every_family_has_a_plan_of_its_own(task):
+    space = make(task, 40_000)
+    alone = {found[0] for plan in portfolio(space) if len(set(found := taken(space, plan))) == 1}
+    assert alone == set(FAMILIES)
+
+
+@pytest.mark.parametrize("budget", [900, 2500])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_plan_that_leans_to_a_family_is_among_them(task, budget, family):
+    """The leaned plan against every other one of the portfolio and 200 random plans, by the sum that it maximizes."""
+    space = make(task, budget)
+    rows = families(space)
+    leaned = [
+        row - LEAN * (names != family) * (0 < i < len(rows) - 1)
+        for i, (row, names) in enumerate(zip(log_capture(space), rows, strict=True))
+    ]
+    importances = np.log([w[0] / row[0] for w, row in zip(weighted_capture(space), log_capture(space), strict=True)])
+    leaned = weighted(leaned, importances)
+    rng = np.random.default_rng(0)
+    plans = portfolio(space)
+    best = max(total(leaned, plan) for plan in plans)
+    assert all(total(leaned, space.sample(rng)) <= best + 1e-9 for _ in range(200))
+    most = max(taken(space, plan).count(family) for plan in plans)
+    assert most >= max(taken(space, plan).count(family) for plan in plans[:2])
+
+
+def test_a_space_of_one_family_has_nothing_to_lean_to(task):
+    assert len(portfolio(make(task, 1300, ("stacked",)))) <= 2
+
+
+def test_evolution_tries_them_first_and_then_steps_within_families_and_between(task):
+    space = make(task, 2500)
+    strategy = make_strategy("evolution", space, seed=1)
+    plans = []
+    for _ in range(40):
+        plan = strategy.ask()
+        plans.append(tuple(int(i) for i in space.indices(plan)))
+        strategy.tell(plan, {"accuracy": taken(space, plans[-1]).count("stacked") / 10})
+    first = [tuple(int(i) for i in plan) for plan in portfolio(space)][:FOUNDERS]
+    assert plans[: len(first)] == first
+    counts = [taken(space, plan).count("stacked") for plan in plans]
+    hidden = len(space.sizes) - 2
+    assert max(counts) == hidden, "it moves on to the family that is worth most"
+    assert np.mean(counts[-10:]) > np.mean(counts[:6])
