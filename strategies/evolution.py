@@ -1,8 +1,8 @@
 """Regularized evolution (Real et al., AAAI 2019) on the budget's frontier.
 
-The population starts at the closed-form plans: over all families, the same with importance weights^-1/4 (small, early
-layers pay more than the closed form knows), those that lean to one family each (`strategies.portfolio`), and random
-variants of the first two. A child redraws the choice of one or two layers of a parent, within the family or to another
+The population starts at closed-form plans: that of captured energy with importance weights^-1/4 (small, early layers pay
+more than the closed form knows), those that lean to one family each or to whole kernels, and that of equal importances
+(`strategies.portfolio`), then random variants of these importances. A child redraws the choice of one or two layers of a parent, within the family or to another
 (or takes each layer from one of two parents); the exact solver then completes it: the redrawn layers stay, each other
 layer keeps its choice, or else its family, or changes as little as the budget asks, and what is left is spent. So every
 child is feasible and none wastes bytes.
@@ -60,7 +60,7 @@ class Evolution(Strategy):
         return self._complete(wish, {int(layer) for layer in mutated})
 
     def _founder(self, number: int) -> np.ndarray:
-        """The portfolio first, then random variants of its first two in turn."""
+        """The portfolio first, then random variants of equal importances and of small layers first, in turn."""
         if number < len(self.founders):
             return self.founders[number]
         centre = small_first(self.space) if number % 2 else np.zeros(len(self.pool))

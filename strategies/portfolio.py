@@ -1,8 +1,9 @@
-"""Plans to try first: the closed forms over all families, and those that lean to one family each.
+"""Plans to try first: the closed form over all choices, and those that lean to a part of them.
 
-The closed form counts captured energy. What the same energy is worth after a training differs between families, with the
-network and with the length of the training (measured in results/ablations), so no constant corrects it. Leaning to a
-family takes it in every hidden layer where it does not capture e^LEAN times less than another at the same cost.
+The closed form counts captured energy. What the same energy is worth after a training differs between families, and
+between whole kernels and split ones, with the network and the length of the training (measured in results/ablations),
+so no constant corrects it. Leaning to a part takes it in every hidden layer where it does not capture e^LEAN times less
+than another choice at the same cost.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from search_space.basis.bank import BankChoice
 from strategies.budgeted import BudgetedSpace
-from strategies.scores import Scores, log_capture, small_first, total, weighted
+from strategies.scores import log_capture, small_first, total, weighted
 
 LEAN = 2.0  # in units of log capture
 
 
 def portfolio(space: BudgetedSpace) -> list[np.ndarray]:
-    """Distinct plans, indices (layers,): the plan of `log_capture`, that of `weighted_capture`, then those that lean to
-    one family of hidden layers, as good by `weighted_capture` as they come."""
+    """Distinct plans, indices (layers,): the plan of `weighted_capture`, those that lean to one family or to whole
+    kernels, as good by `weighted_capture` as they come, and last the plan of `log_capture`."""
     scores, importances = log_capture(space), small_first(space)
-    leaning = [space.solve(weighted(leaned, importances)) for leaned in _leaned(space, scores)]
     by_score = weighted(scores, importances)
+    leaning = []
+    for part in _parts(space):
+        leaned = [row - LEAN * ~inside for row, inside in zip(scores, part, strict=True)]
+        leaning.append(space.solve(weighted(leaned, importances)))
     leaning.sort(key=lambda plan: -total(by_score, plan))
-    plans = [space.solve(scores), space.solve(by_score), *leaning]
+    plans = [space.solve(by_score), *leaning, space.solve(scores)]
     return list({tuple(map(int, plan)): plan for plan in plans}.values())
 
 
@@ -33,10 +38,18 @@ def families(space: BudgetedSpace) -> list[np.ndarray]:
     return [np.array([choice.family for choice in space.choices(i)]) for i in range(len(space.sizes))]
 
 
-def _leaned(space: BudgetedSpace, scores: Scores) -> Iterator[Scores]:
-    """The scores leaned to each family that hidden layers may take, none where they may take one alone."""
+def _parts(space: BudgetedSpace) -> Iterator[list[np.ndarray]]:
+    """Parts of the choices, masks (choices,) of every layer: each family, and whole kernels. The first and the last
+    layer are whole, and a part that hidden layers have nothing beside is none."""
     rows = families(space)
-    hidden = range(1, len(rows) - 1)
-    offered = sorted({str(family) for i in hidden for family in rows[i]})
-    for family in offered if len(offered) > 1 else []:
-        yield [row - LEAN * (rows[i] != family) if i in hidden else row for i, row in enumerate(scores)]
+    offered = sorted({str(family) for row in rows[1:-1] for family in row})
+    parts = [[row == family for row in rows] for family in offered]
+    layers = space.space.shape.layers
+    parts.append([
+        np.array([not isinstance(choice, BankChoice) or choice.tile == layer.kernel for choice in space.choices(i)])
+        for i, layer in enumerate(layers)
+    ])  # fmt: skip
+    for part in parts:
+        part[0], part[-1] = np.ones_like(part[0]), np.ones_like(part[-1])
+        if not all(inside.all() for inside in part):
+            yield part
