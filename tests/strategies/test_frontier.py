@@ -23,9 +23,7 @@ def test_frontier_is_what_no_choice_beats(space):
 def test_groups_are_compared_apart(space):
     scores = log_capture(space)
     groups = families(space)
-    for costs, row, names, kept in zip(
-        space.costs, scores, groups, frontier(space, scores, apart=groups), strict=True
-    ):
+    for costs, row, names, kept in zip(space.costs, scores, groups, frontier(space, scores, apart=groups), strict=True):
         for i in range(len(row)):
             rivals = [j for j in range(len(row)) if names[j] == names[i] and j != i]
             beaten = any(
