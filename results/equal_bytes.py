@@ -170,6 +170,8 @@ def draw(study: Study, results: dict[str, dict]) -> Figure:
     axes = figure.subplots()
     for number, name in enumerate((*study.searches, *study.methods)):
         mine = [one for kib in study.budgets if (one := results[_label(name, kib)])]
+        if not mine:
+            continue
         axes.errorbar(
             [one["file_bytes"] / 1024 for one in mine],
             [100 * statistics.fmean(one["test_accuracies"]) for one in mine],
