@@ -27,7 +27,8 @@ def stop(process: subprocess.Popen, when: Callable[[], bool], with_signal: int) 
 
 def test_ctrl_c_says_how_to_resume_and_the_same_command_ends_the_search(cli, finished, tmp_path):
     folder = tmp_path / "run"
-    process = cli.start(*cli.search, "--out", folder)
+    heeded = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - tests in the background may ignore it
+    process = cli.start(*cli.search, "--out", folder, preexec_fn=heeded)
     told = stop(process, (folder / "checkpoints" / "uncompressed-0.pt").exists, signal.SIGINT)
     assert process.returncode == 130, told
     assert "same command" in told.splitlines()[-1] and "Traceback" not in told

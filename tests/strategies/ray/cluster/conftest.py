@@ -187,7 +187,8 @@ class Cluster:
         options = ("--head", "--port", 0, "--include-dashboard", "true", "--dashboard-port", 0)
         self.head = self._node("head", *options, "--ray-client-server-port", free_port())
         told = self.head.until_it_says("Ray runtime started")
-        self.address = (self.folder / "head" / "ray_current_cluster").read_text().strip()
+        written = self.folder / "head" / "ray_current_cluster"  # after it was said
+        self.address = until("the address", lambda: written.exists() and written.read_text().strip())
         self.env["RAY_ADDRESS"] = self.address
         self.dashboard = re.search(r"RAY_API_SERVER_ADDRESS='(\S+)'", told)[1]
         self.start_worker()
@@ -204,6 +205,7 @@ class Cluster:
 
     def _node(self, name: str, *options: object, before: tuple[str, ...] = ()) -> Node:
         words = ["ray", "start", "--block", "--num-cpus", 1, "--object-store-memory", STORE, "--disable-usage-stats"]
+        words += ["--dashboard-agent-listen-port", free_port()]  # another cluster here may have the usual one
         log = self.folder / "logs" / f"{name}.log"
         return Node([*words, "--temp-dir", self.folder / name, *options], self.env, log, before=before)
 

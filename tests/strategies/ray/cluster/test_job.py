@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+SECONDS = 240  # that a job of one command may take
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -14,6 +16,7 @@ def test_a_submitted_search_leaves_its_folder_where_it_was_told(cluster, tmp_pat
     (here / "recipe.yaml").write_text("batch: 25\n")
     submit = ("ray", "job", "submit", "--address", cluster.dashboard, "--working-dir", here, "--")
     options = ("--trials", 2, "--workers", 2, "--trial-epochs", 20, "--strategy", "uniform", "--recipe", "recipe.yaml")
+    cluster.until("an agent that takes jobs", lambda: not cluster.run(*submit, "true").process.wait(SECONDS))
     run = cluster.search(out, *options, before=submit)
     assert "succeeded" in run.end()
     run.checked(2, 20)
