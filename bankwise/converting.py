@@ -63,6 +63,7 @@ def open_trained(
     data: str | ImageData | None = None,
     data_root: str | Path | None = None,
     limit: int | None = None,
+    validation: float | None = None,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
     keep: tuple[str, ...] = (),
@@ -86,7 +87,8 @@ def open_trained(
     usual = usual or usual_inputs(network)
     if isinstance(data, str):
         side = (input_shape or (usual or ((None, None),))[0])[1] if data.startswith("imagefolder:") else None
-        data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit, image_size=side)
+        root = None if data_root is None else Path(data_root)
+        data = load_data(data, root=root, limit=limit, validation=validation, image_size=side)
     if data is not None:
         usual = (data.input_shape, data.classes)
     if usual is None and (input_shape is None or classes is None):

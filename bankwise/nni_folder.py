@@ -28,6 +28,7 @@ def init(
     max_ops: int | None = None,
     data_root: Path | None = None,
     limit: int | None = None,
+    validation: float | None = None,
     trial_epochs: int = 8,
     seed: int = 0,
     teacher: bool = True,
@@ -35,7 +36,7 @@ def init(
 ) -> Experiment:
     """Write the folder. Everything is tried before: the data are read, the network traced, the budget met."""
     root = None if data_root is None else str(data_root)
-    source, code = anywhere(TaskSource(network, data, recipe, root, limit, space.keep))
+    source, code = anywhere(TaskSource(network, data, recipe, root, limit, space.keep, validation))
     shape = source.make().shape
     experiment = Experiment(
         source=source,
@@ -82,6 +83,8 @@ def train_command(best: Best, plan: Path) -> list[str]:
         command += ["--data-root", source.data_root]
     if source.limit is not None:
         command += ["--limit", str(source.limit)]
+    if source.validation is not None:
+        command += ["--validation", str(source.validation)]
     command += ["--recipe", str(best.folder / "recipe.yaml"), "--seed", str(best.experiment.seed)]
     if not best.experiment.teacher:
         command.append("--no-teacher")

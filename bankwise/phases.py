@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from bankwise.run_folder import RunFolder
 from search_space.files import write_bytes
 from search_space.modelfile import read
@@ -17,7 +19,7 @@ from search_space.price import price
 from trainers.evaluate import accuracy
 from trainers.loop import EpochReport, train
 from trainers.recipe import Recipe
-from trainers.task import Task
+from trainers.task import Task, make_task
 from trainers.trial import TrialResult, run_trial
 
 
@@ -47,6 +49,7 @@ class Phases:
     ):
         self.task, self.folder, self.recipe, self.seed = task, folder, recipe, seed
         self.work, self._watch = dict(work), watch
+        self.teachers: list[nn.Module] = []
 
     def watch(self, phase: str, done: int, text: str = "") -> None:
         if self._watch is not None:
@@ -70,40 +73,53 @@ class Phases:
         return report
 
     def uncompressed(self, seeds: int) -> list[dict]:
-        """Train the float network over the seeds; the first is the teacher of everything after."""
+        """Train the float network over the seeds: the teachers of the final trainings, the first of all others too."""
         results = []
         for seed in range(seeds):
-            network = copy.deepcopy(self.task.network)
+            network = self.untrained(seed)
             recipe = dataclasses.replace(self.seeded(seed), distill=0.0)
             report = self.epochs("uncompressed", seed, recipe.epochs)
             train(network, self.task.data, recipe, checkpoint=self.checkpoint(f"uncompressed-{seed}"), report=report)
             right = accuracy(network, self.task.data.val_x, self.task.data.val_y)
             results.append({"accuracy": right, "network": network})
-            if seed == 0:
-                self.task = dataclasses.replace(self.task, teacher=network.eval().requires_grad_(False))
+            self.teachers.append(network.eval().requires_grad_(False))
             self.watch("uncompressed", (seed + 1) * recipe.epochs, f"accuracy {right:.4f}")
+        self.task = self.taught(0)
         return results
 
-    def final(self, label: str, plan: Plan, seeds: int) -> list[dict]:
-        """Train the plan in full over fresh seeds, none of which chose it."""
-        return [self.full(f"final {label}", f"{label}-{i}", plan, 1 + i, i) for i in range(seeds)]
+    def untrained(self, seed: int) -> nn.Module:
+        """The float network as it begins, of each seed another."""
+        if seed == 0:
+            return copy.deepcopy(self.task.network)
+        return make_task(self.task.shape.network, self.task.data, self.seeded(seed)).network
 
-    def full(self, phase: str, label: str, plan: Plan, seed: int, unit: int) -> dict:
-        """Train, pack and measure one plan; LABEL.json, LABEL.bankwise and LABEL.pt keep it."""
+    def taught(self, number: int) -> Task:
+        """The task with that teacher, where there are any."""
+        return dataclasses.replace(self.task, teacher=self.teachers[number]) if self.teachers else self.task
+
+    def final(self, label: str, plan: Plan, seeds: int) -> list[dict]:
+        """Train the plan in full over fresh seeds, none of which chose it, each from a float network of its own."""
+        return [self.full(f"final {label}", f"{label}-{i}", plan, 1 + i, i, teacher=i) for i in range(seeds)]
+
+    def full(self, phase: str, label: str, plan: Plan, seed: int, unit: int, teacher: int = 0) -> dict:
+        """Train, pack and measure one plan from that teacher; LABEL.json, LABEL.bankwise and LABEL.pt keep it."""
         result_path, model = self.folder.checkpoints / f"{label}.json", self.folder.checkpoints / f"{label}.bankwise"
         recipe = self.seeded(seed)
         if not (result_path.exists() and model.exists()):
             report = self.epochs(phase, unit, recipe.epochs)
-            result = self.train_in_full(plan, recipe, model, self.checkpoint(label), report).metrics()
+            task = self.taught(teacher)
+            result = self.train_in_full(task, plan, recipe, model, self.checkpoint(label), report).metrics()
             self.folder.write(result_path, result)
             self.folder.log({"phase": "final", "label": label, **result})
         result = self.folder.read(result_path)
         self.watch(phase, (unit + 1) * recipe.epochs, f"accuracy {result['accuracy']:.4f}")
         return result | {"model": str(model)}
 
-    def train_in_full(self, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report) -> TrialResult:
+    def train_in_full(
+        self, task: Task, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report
+    ) -> TrialResult:
         """One full training in this process."""
-        return run_trial(self.task, plan, recipe, file=file, checkpoint=checkpoint, report=report)
+        return run_trial(task, plan, recipe, file=file, checkpoint=checkpoint, report=report)
 
     def publish(self, plan: Plan, results: list[dict]) -> dict:
         """Make the seed best on the validation split the run's model; what the run says of it, test set included."""

@@ -21,6 +21,7 @@ def evaluate_file(
     *,
     data_root: str | Path | None = None,
     limit: int | None = None,
+    validation: float | None = None,
     allow_code: bool = False,
     imagenet: bool = False,
 ) -> dict:
@@ -34,7 +35,8 @@ def evaluate_file(
         raise unknown("split", split, SPLITS)
     file = read(path, allow_code)
     if isinstance(data, str):
-        data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit)
+        root = None if data_root is None else Path(data_root)
+        data = load_data(data, root=root, limit=limit, validation=validation)
     for what, mine, given in (
         ("images of shape", file.shape.input_shape, data.input_shape),
         ("classes:", file.shape.classes, data.classes),

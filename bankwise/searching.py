@@ -1,7 +1,7 @@
 """The main job: from a network, data and a budget in bytes to the best plan and a file of exactly the planned size.
 
 Phases, each resumable: the widths of the stages where they are searched, the uncompressed network (also the teacher),
-the strategy's own preparation, the search by short trials, the best uniform plan by the same trials, finalists, the
+the strategy's own preparation, the search and then uniform plans by the same short trials, the finalists of both, the
 final trainings over several seeds, the test set (read once, at the end).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +32,15 @@ from trainers.recipe import Recipe
 from trainers.task import Task, TaskSource, make_task
 from trainers.trial import TrialResult
 
+_COUNTS = ("trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "trial_epochs", "width_epochs")
+
 
 @dataclass(frozen=True)
 class SearchSettings:
     """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
-    tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full and the better one, by the
-    validation split, over `seeds` further seeds. `widths` are multipliers of channels, searched for every stage of the
+    tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full, `finalist_seeds` times. The
+    best of them all by the mean on the validation split, and the best uniform one beside it, are trained over `seeds`
+    further seeds. `widths` are multipliers of channels, searched for every stage of the
     network before the plan is (`bankwise.widths`), by trainings of `width_epochs` (None: of `trial_epochs`)."""
 
     strategy: str = "evolution"
@@ -44,6 +48,7 @@ class SearchSettings:
     trials: int = 16
     uniform_trials: int = 4
     finalists: int = 2
+    finalist_seeds: int = 2
     seeds: int = 3
     seed: int = 0
     trial_epochs: int = 8
@@ -62,20 +67,23 @@ class SearchSettings:
         for width in self.widths:
             if not 0 < width < float("inf"):
                 raise BankwiseError(f"width {width:g} must be a number above 0 such as 0.5")
-        for name in ("trials", "uniform_trials", "finalists", "seeds", "trial_epochs", "width_epochs"):
+        if self.width_epochs is not None and not self.widths:
+            raise BankwiseError(f"width_epochs={self.width_epochs} is for searched widths: give widths too")
+        for name in _COUNTS:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise BankwiseError(f"{name}={getattr(self, name)} must be at least 1")
 
     def work(self, network: str) -> dict[str, int]:
         """Epochs that each phase is planned to train."""
-        full, finalists = self.recipe.epochs, self.finalists * self.recipe.epochs
+        full, finalists = self.recipe.epochs, self.finalists * self.finalist_seeds * self.recipe.epochs
         work = {}
         if self.widths:
             work["widths"] = 2 * (self.width_epochs or self.trial_epochs) * most_trials(stages(network), self.widths)
         work |= {"uncompressed": self.seeds * full, "prepare": full if STRATEGIES[self.strategy].trains_supernet else 0}
-        work |= {"search": self.trials * self.trial_epochs, "search finalists": finalists}
-        if self.strategy != "uniform":
-            work |= {"uniform": self.uniform_trials * self.trial_epochs, "uniform finalists": finalists}
+        work["search"] = self.trials * self.trial_epochs
+        both = self.strategy != "uniform"
+        work |= {"uniform": self.uniform_trials * self.trial_epochs} if both else {}
+        work |= {"search finalists": finalists} | ({"uniform finalists": finalists} if both else {})
         return work | {"final searched": self.seeds * full, "final uniform": self.seeds * full, "test": 0}
 
 
@@ -89,6 +97,7 @@ def search(
     accounting: str = "file",
     data_root: str | Path | None = None,
     limit: int | None = None,
+    validation: float | None = None,
     watch: Watch | None = None,
     options: EngineOptions | None = None,
 ) -> dict:
@@ -96,8 +105,8 @@ def search(
     and a finished one returns its summary.
 
     `network` is a reference (`search_space.networks`), `data` a name (`trainers.data`) or the data itself, `budget` as
-    in `Budget.parse`, `options` how the engine spreads the trials. Raises InfeasibleBudget before any training,
-    BankwiseError for other bad input.
+    in `Budget.parse`, `limit` and `validation` as in `load_data`, `options` how the engine spreads the trials. Raises
+    InfeasibleBudget before any training, BankwiseError for other bad input.
     """
     settings = settings or SearchSettings()
     if settings.widths:
@@ -105,8 +114,8 @@ def search(
     source = None
     if isinstance(data, str):
         root = None if data_root is None else str(Path(data_root).resolve())
-        source = TaskSource(network, data, settings.recipe, root, limit, settings.space.keep)
-        data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit)
+        source = TaskSource(network, data, settings.recipe, root, limit, settings.space.keep, validation)
+        data = load_data(data, root=root and Path(root), limit=limit, validation=validation)
     task = make_task(network, data, settings.recipe, settings.space.keep)
     limits = Budget.parse(budget, task.shape, accounting)
     smallest = task
@@ -158,21 +167,13 @@ class _Search(Phases):
         widths = self.choose_widths() if self.settings.widths else None
         seeds = self.settings.seeds
         uncompressed = self.uncompressed(seeds)
-        searched_plan = self.choose("search", self.settings.strategy, self.settings.trials)
-        uniform_plan = searched_plan
-        if self.settings.strategy != "uniform":
-            uniform_plan = self.choose("uniform", "uniform", self.settings.uniform_trials)
-        if searched_plan is None:
-            raise BankwiseError(
-                f"strategy {self.settings.strategy!r} finds no plan within the budget of {self.space.budget}; "
-                "a per-layer strategy does"
-            )
-        searched_plan.save(self.folder.plan)
-        searched = self.final("searched", searched_plan, seeds)
+        plan, uniform_plan = self.choose()
+        plan.save(self.folder.plan)
+        searched = self.final("searched", plan, seeds)
         uniform = None
         if uniform_plan is not None:
             uniform_plan.save(self.folder.uniform_plan)
-            uniform = searched if uniform_plan == searched_plan else self.final("uniform", uniform_plan, seeds)
+            uniform = searched if uniform_plan == plan else self.final("uniform", uniform_plan, seeds)
         self.watch("test", 0, "reading the files back")
         summary = {
             "network": self.task.shape.network,
@@ -180,8 +181,9 @@ class _Search(Phases):
             "budget": self.folder.read(self.folder.settings)["budget"],
             "accounting": self.space.budget.accounting,
             "budget_bytes": self.space.budget.bytes,
-            **self.publish(searched_plan, searched),
+            **self.publish(plan, searched),
             "strategy": self.settings.strategy,
+            "found_by": "uniform" if plan == uniform_plan else self.settings.strategy,
             "widths": widths,
             "baseline_uniform": None,
             "uncompressed": self.measure_networks(uncompressed),
@@ -222,8 +224,41 @@ class _Search(Phases):
             self.source = dataclasses.replace(self.source, network=network)
         return accuracies
 
-    def choose(self, phase: str, name: str, trials: int) -> Plan | None:
-        """Search by short trials, then train the finalists in full and take the best by the validation split."""
+    def choose(self) -> tuple[Plan, Plan | None]:
+        """The best finalist of all, and the best uniform one (None where no uniform plan is within the budget)."""
+        settings = self.settings
+        plans = self.finalists("search", settings.strategy, settings.trials)
+        if not plans:
+            raise BankwiseError(
+                f"strategy {settings.strategy!r} finds no plan within the budget of {self.space.budget}; "
+                "a per-layer strategy does"
+            )
+        if settings.strategy == "uniform":
+            plan = self.best("search", plans)[0] if len(plans) > 1 else plans[0]
+            return plan, plan
+        uniform = self.finalists("uniform", "uniform", settings.uniform_trials)
+        if not uniform:
+            return self.best("search", plans)[0] if len(plans) > 1 else plans[0], None
+        best, best_uniform = self.best("search", plans), self.best("uniform", uniform)
+        return max(best, best_uniform, key=lambda pair: pair[1])[0], best_uniform[0]
+
+    def best(self, phase: str, plans: list[Plan]) -> tuple[Plan, float]:
+        """The finalist of the best mean validation accuracy over its seeds, none of which is a final one, and that."""
+        settings = self.settings
+        seeds = [0, *range(1 + settings.seeds, settings.seeds + settings.finalist_seeds)]
+        means = [self.mean_over(seeds, phase, rank, plan) for rank, plan in enumerate(plans)]
+        return max(zip(plans, means, strict=True), key=lambda pair: pair[1])
+
+    def mean_over(self, seeds: list[int], phase: str, rank: int, plan: Plan) -> float:
+        units = range(rank * len(seeds), (rank + 1) * len(seeds))
+        trained = [
+            self.full(f"{phase} finalists", f"{phase}-finalist-{rank}-seed{seed}", plan, seed, unit)
+            for seed, unit in zip(seeds, units, strict=True)
+        ]
+        return statistics.fmean(result["accuracy"] for result in trained)
+
+    def finalists(self, phase: str, name: str, trials: int) -> list[Plan]:
+        """Search by short trials; the plans that are the best by the validation split."""
         strategy = make_strategy(name, self.space, self.seed)
         journal = self.folder.path / f"{phase}.json"
         if not journal.exists():
@@ -243,21 +278,16 @@ class _Search(Phases):
         job = Job(strategy, self.task, recipe, trials, journal, self.source, on_epoch, on_result)
         records = ENGINES[self.settings.engine](job, self.options)
         ranked = sorted(records, key=lambda record: -record["metrics"]["accuracy"])[: self.settings.finalists]
-        plans = [Plan.from_dict(record["plan"]) for record in ranked]
-        if len(plans) < 2:
-            return plans[0] if plans else None
-        finals = [
-            self.full(f"{phase} finalists", f"{phase}-finalist-{rank}", plan, 0, rank)["accuracy"]
-            for rank, plan in enumerate(plans)
-        ]
-        return plans[finals.index(max(finals))]
+        return [Plan.from_dict(record["plan"]) for record in ranked]
 
-    def train_in_full(self, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report) -> TrialResult:
+    def train_in_full(
+        self, task: Task, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report
+    ) -> TrialResult:
         """By several processes, where the engine can and the options say so."""
         train, options = ENGINES[self.settings.engine].train_in_full, self.options or EngineOptions()
         if train is None or options.together == 1:
-            return super().train_in_full(plan, recipe, file, checkpoint, report)
-        return train(self.task, plan, recipe, file, checkpoint, options)
+            return super().train_in_full(task, plan, recipe, file, checkpoint, report)
+        return train(task, plan, recipe, file, checkpoint, options)
 
 
 __all__ = ["ENGINES", "Progress", "SearchSettings", "Watch", "search"]

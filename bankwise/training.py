@@ -27,18 +27,21 @@ def train_plan(
     teacher: bool = True,
     data_root: str | Path | None = None,
     limit: int | None = None,
+    validation: float | None = None,
     watch: Watch | None = None,
 ) -> dict:
     """Train, pack and measure `plan`; returns the summary, also in OUT/summary.json. Called again, it resumes.
 
-    With `teacher` the uncompressed network is trained first: the plan starts from its weights, and learns from it
-    where the recipe distills. BankwiseError for a plan that is not of this network and data.
+    With `teacher` the uncompressed network is trained first, over the same number of seeds: the plan starts from its
+    weights, each seed from another, and learns from it where the recipe distills.
+    BankwiseError for a plan that is not of this network and data.
     """
     if seeds < 1:
         raise BankwiseError(f"seeds={seeds} must be at least 1")
     begin, recipe = time.time(), recipe or Recipe()
     if isinstance(data, str):
-        data = load_data(data, root=None if data_root is None else Path(data_root), limit=limit)
+        root = None if data_root is None else Path(data_root)
+        data = load_data(data, root=root, limit=limit, validation=validation)
     task = make_task(plan.network, data, recipe, plan.keep)
     price(task.shape, plan)
     folder = RunFolder(out)
@@ -55,10 +58,10 @@ def train_plan(
     )
     if (summary := folder.finished()) is not None:
         return summary
-    work = {"uncompressed": recipe.epochs} if teacher else {}
+    work = {"uncompressed": seeds * recipe.epochs} if teacher else {}
     phases = Phases(task, folder, recipe, seed, work | {"final searched": seeds * recipe.epochs, "test": 0}, watch)
     plan.save(folder.plan)
-    uncompressed = phases.uncompressed(1) if teacher else []
+    uncompressed = phases.uncompressed(seeds) if teacher else []
     results = phases.final("searched", plan, seeds)
     phases.watch("test", 0, "reading the files back")
     missing = {"accuracy": None, "test_accuracy": None, "bytes": task.shape.float_bytes}

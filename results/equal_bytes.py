@@ -1,7 +1,7 @@
 """Methods at equal bytes of the file: trained alike, chosen on the validation split, the files read back at the end.
 
 Each method at each budget is one job of `results.jobs`. A network is trained in floating point, then the compressed
-child from its weights, both by the same recipe; the child over further seeds, none of which chose the plan.
+child from its weights, both by the same recipe; both over several seeds, none of which chose the plan.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainers.data import ImageData, load_data
 from trainers.evaluate import accuracy
 from trainers.loop import train
 from trainers.recipe import Recipe
-from trainers.task import Task, make_task
+from trainers.task import make_task
 from trainers.trial import run_trial
 
 FLOAT = "float32"
@@ -80,23 +80,21 @@ def baselines(study: Study, root: str) -> dict[str, Plan | None]:
 
 def compared(study: Study, root: str, cache: Path, label: str, plan: Plan) -> dict:
     """A baseline's plan, trained as a searched one is."""
-    data = study.load(root)
-    task = make_task(plan.network, data, study.recipe)
-    teacher = make_task(plan.network, data, study.recipe).network
-    train(teacher, data, study.recipe, checkpoint=cache / f"float-{plan.network}-{study.recipe.seed}.pt")
-    task = dataclasses.replace(task, teacher=teacher.eval().requires_grad_(False))
-    return over_seeds(study, task, plan, cache / label) | {"network": plan.network, "plan": plan.to_dict()}
-
-
-def over_seeds(study: Study, task: Task, plan: Plan, folder: Path) -> dict:
-    validation, test = [], []
-    for seed in range(1, 1 + study.seeds):
-        file = folder / f"seed{seed}.bankwise"
-        validation.append(run_trial(task, plan, dataclasses.replace(study.recipe, seed=seed), file=file).accuracy)
-        test.append(accuracy(read(file).network(), *task.data.test()))
+    data, validation, test = study.load(root), [], []
+    for seed in range(study.seeds):
+        recipe = dataclasses.replace(study.recipe, seed=seed)
+        task = make_task(plan.network, data, recipe)
+        train(task.network, data, recipe, checkpoint=cache / f"float-{plan.network}-{seed}.pt")
+        task = dataclasses.replace(
+            make_task(plan.network, data, recipe), teacher=task.network.eval().requires_grad_(False)
+        )
+        file = cache / label / f"seed{seed}.bankwise"
+        validation.append(run_trial(task, plan, dataclasses.replace(recipe, seed=1 + seed), file=file).accuracy)
+        test.append(accuracy(read(file).network(), *data.test()))
     cost = price(task.shape, plan)
     return {
         "file_bytes": cost.file_bytes, "paper_bits": cost.paper_bits, "accuracies": validation, "test_accuracies": test,
+        "network": plan.network, "plan": plan.to_dict(),
     }  # fmt: skip
 
 

@@ -1,9 +1,11 @@
 """Plans to try first: the closed form over all choices, and those that lean to a part of them.
 
-The closed form counts captured energy. What the same energy is worth after a training differs between families, and
-between whole kernels and split ones, with the network and the length of the training (measured in results/ablations),
-so no constant corrects it. Leaning to a part takes it in every hidden layer where it does not capture e^LEAN times less
-than another choice at the same cost.
+The closed form counts captured energy. What the same energy is worth after a training differs between families, with
+the network and the length of the training (measured in results/ablations), so no constant corrects it; and whole and
+split kernels are often near ties.
+
+Leaning to a part takes it in every hidden layer where it does not capture e^LEAN times less than another choice at the
+same cost.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ LEAN = 2.0  # in units of log capture
 
 
 def portfolio(space: BudgetedSpace) -> list[np.ndarray]:
-    """Distinct plans, indices (layers,): the plan of `weighted_capture`, those that lean to one family or to whole
-    kernels, as good by `weighted_capture` as they come, and last the plan of `log_capture`."""
+    """Distinct plans, indices (layers,): the plan of `weighted_capture`, those that lean to one family, to whole
+    kernels or to split ones, as good by `weighted_capture` as they come, and last the plan of `log_capture`."""
     scores, importances = log_capture(space), small_first(space)
     by_score = weighted(scores, importances)
     leaning = []
@@ -39,16 +41,19 @@ def families(space: BudgetedSpace) -> list[np.ndarray]:
 
 
 def _parts(space: BudgetedSpace) -> Iterator[list[np.ndarray]]:
-    """Parts of the choices, masks (choices,) of every layer: each family, and whole kernels. The first and the last
-    layer are whole, and a part that hidden layers have nothing beside is none."""
+    """Parts of the choices, masks (choices,) of every layer: each family, banks of whole kernels, banks of split ones.
+    The first and the last layer are taken whole, and a part that hidden layers have nothing beside is none."""
     rows = families(space)
     offered = sorted({str(family) for row in rows[1:-1] for family in row})
     parts = [[row == family for row in rows] for family in offered]
-    layers = space.space.shape.layers
-    parts.append([
-        np.array([not isinstance(choice, BankChoice) or choice.tile == layer.kernel for choice in space.choices(i)])
-        for i, layer in enumerate(layers)
-    ])  # fmt: skip
+    for whole in (True, False):
+        parts.append([
+            np.array([
+                not isinstance(choice, BankChoice) or (choice.tile == layer.kernel) == whole
+                for choice in space.choices(i)
+            ])
+            for i, layer in enumerate(space.space.shape.layers)
+        ])  # fmt: skip
     for part in parts:
         part[0], part[-1] = np.ones_like(part[0]), np.ones_like(part[-1])
         if not all(inside.all() for inside in part):

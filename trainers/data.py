@@ -14,6 +14,7 @@ from trainers.sources import Labelled, open_source
 from trainers.split import stratified_split
 
 TEST_SHARE = 1 / 5  # of the images, where a data set comes without a test set
+VALIDATION_SHARE = 1 / 6  # of the training images
 FIXED_SEED = 0  # of the test split and of subsets: they never change with the seed of a run
 
 
@@ -54,18 +55,21 @@ def load_data(
     *,
     root: Path | None = None,
     limit: int | None = None,
-    validation: float = 1 / 6,
+    validation: float | None = None,
     seed: int = 0,
     image_size: int | None = None,
 ) -> ImageData:
     """The data set `name` (`trainers.sources.DATA_SETS`), below `root` (default: BANKWISE_DATA, else ./data).
 
     `limit` keeps that many training images (validation included), the same ones for every seed. `validation` is the
-    share of them split off, stratified, by `seed`. `image_size` is the side of the images of an image folder.
+    share of them split off, stratified, by `seed` (None: VALIDATION_SHARE, or the set's own validation images, beside
+    which a share is an error). `image_size` is the side of the images of an image folder.
     """
-    if not 0 < validation < 1:
-        raise BankwiseError(f"validation share {validation}: must lie between 0 and 1")
+    if validation is not None and not 0 < validation < 1:
+        raise BankwiseError(f"validation share {validation:g}: must lie between 0 and 1")
     source = open_source(name, Path(root or os.environ.get("BANKWISE_DATA") or "data").expanduser(), image_size)
+    if source.validation is not None and validation is not None:
+        raise BankwiseError(f"validation share {validation:g}: {name} comes with validation images of its own")
 
     train, test = source.train, source.test
     keep = np.arange(len(train.labels))
@@ -83,7 +87,7 @@ def load_data(
         keep = keep[stratified_split(train.labels[keep], limit, FIXED_SEED)[0]]
 
     if source.validation is None:
-        first, rest = stratified_split(train.labels[keep], round(validation * len(keep)), seed)
+        first, rest = stratified_split(train.labels[keep], round((validation or VALIDATION_SHARE) * len(keep)), seed)
         val_set, keep = _read(name, "validation", train, keep[first]), keep[rest]
     else:
         val_set = _read(name, "validation", source.validation, np.arange(len(source.validation.labels)))

@@ -55,6 +55,7 @@ class TaskSource:
     data_root: str | None = None
     limit: int | None = None
     keep: tuple[str, ...] = ()
+    validation: float | None = None
 
     def make(self, teacher: Path | None = None) -> Task:
         """The task; with `teacher`, the checkpoint of the uncompressed network's training, that network too.
@@ -62,7 +63,8 @@ class TaskSource:
         A training that is not there or not through is run to its end first.
         """
         root = None if self.data_root is None else Path(self.data_root)
-        task = make_task(self.network, load_data(self.data, root=root, limit=self.limit), self.recipe, self.keep)
+        data = load_data(self.data, root=root, limit=self.limit, validation=self.validation)
+        task = make_task(self.network, data, self.recipe, self.keep)
         if teacher is None:
             return task
         uncompressed = copy.deepcopy(task.network)

@@ -46,6 +46,7 @@ def convert(
     ] = None,
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
+    validation: options.Validation = None,
     split: Annotated[str, Option(help="Images to measure on: test or validation.")] = "test",
     imagenet: options.ImageNet = False,
     input: Annotated[
@@ -78,7 +79,7 @@ def convert(
         raise BankwiseError(f"--vector-bits {vector_bits} is not one of {', '.join(map(str, VECTOR_BITS))}")
     trained = converting.open_trained(
         model, weights=weights, checkpoint=checkpoint, data=data, data_root=data_root, limit=limit,
-        input_shape=None if input is None else settings.input_shape(input), classes=classes,
+        validation=validation, input_shape=None if input is None else settings.input_shape(input), classes=classes,
         keep=tuple(keep or ()), imagenet=imagenet,
     )  # fmt: skip
     if out is None:

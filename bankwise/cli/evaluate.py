@@ -16,6 +16,7 @@ def evaluate(
     data: options.Data = "digits",
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
+    validation: options.Validation = None,
     split: Annotated[str, Option(help="Images to measure on: test or validation.")] = "test",
     allow_code: Annotated[
         bool,
@@ -29,7 +30,8 @@ def evaluate(
     from bankwise.reading_back import evaluate_file
 
     result = evaluate_file(
-        model, data, split, data_root=data_root, limit=limit, allow_code=allow_code, imagenet=imagenet
+        model, data, split,
+        data_root=data_root, limit=limit, validation=validation, allow_code=allow_code, imagenet=imagenet,
     )  # fmt: skip
     if as_json:
         print_json(result)

@@ -32,6 +32,7 @@ def init(
     data: options.Data = "digits",
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
+    validation: options.Validation = None,
     accounting: options.Accounting = "file",
     max_ram: options.MaxRam = None,
     max_ops: options.MaxOps = None,
@@ -112,7 +113,8 @@ def init(
         accounting=accounting,
         max_ram=settings.whole("--max-ram", max_ram, settings.SIZES),
         max_ops=settings.whole("--max-ops", max_ops, settings.COUNTS),
-        data_root=data_root, limit=limit, trial_epochs=trial_epochs, seed=seed, teacher=teacher, encoding=encoding,
+        data_root=data_root, limit=limit, validation=validation,
+        trial_epochs=trial_epochs, seed=seed, teacher=teacher, encoding=encoding,
     )  # fmt: skip
     limit_of = experiment.budgeted.budget
     command = f"nnictl create --config {shlex.quote(str(folder / 'config.yml'))} --port {port}"

@@ -26,6 +26,10 @@ DataRoot = Annotated[
     Option(help="Folder that holds the data sets. Default: BANKWISE_DATA, else ./data.", show_default=False),
 ]
 Limit = Annotated[int | None, Option(help="Keep that many training images, validation included.", show_default=False)]
+Validation = Annotated[
+    float | None,
+    Option(help="Share of the training images that validate, between 0 and 1. Default: a sixth.", show_default=False),
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 ImageNet = Annotated[
     bool,

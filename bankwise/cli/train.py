@@ -16,6 +16,7 @@ def train(
     data: options.Data = "digits",
     data_root: options.DataRoot = None,
     limit: options.Limit = None,
+    validation: options.Validation = None,
     teacher: Annotated[
         bool,
         Option("--teacher/--no-teacher", help="Train the uncompressed network first, to start and to learn from."),
@@ -60,7 +61,8 @@ def train(
     with Display() as display:
         summary = train_plan(
             Plan.read(plan), data, out, chosen,
-            seeds=seeds, seed=seed, teacher=teacher, data_root=data_root, limit=limit, watch=display,
+            seeds=seeds, seed=seed, teacher=teacher,
+            data_root=data_root, limit=limit, validation=validation, watch=display,
         )  # fmt: skip
     if as_json:
         print_json(summary)

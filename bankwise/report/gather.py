@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from search_space.shape import NetworkShape
 from search_space.trace import trace
 
 T = TypeVar("T")
-SEARCHED = ("space", "recipe", "trial_epochs", "finalists", "max_ram", "max_ops", "training_images")
+SEARCHED = (
+    "space", "recipe", "trial_epochs", "finalists", "finalist_seeds", "max_ram", "max_ops", "training_images",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Trial:
-    """A short training of one plan; `full` is the validation accuracy after a full one, where it became a finalist."""
+    """A short training of one plan; `full` is the mean validation accuracy after full ones, for a finalist."""
 
     plan: Plan
     accuracy: float
@@ -170,10 +173,12 @@ def _read_trials(folder: RunFolder, phase: str, records: list, settings: Mapping
     best = sorted(range(len(records)), key=lambda i: -records[i]["metrics"]["accuracy"])
     full = {}
     for rank, i in enumerate(best[: settings["finalists"]]):
-        path = folder.checkpoints / f"{phase}-finalist-{rank}.json"
-        if path.exists():
-            finalist = folder.read(path)
-            full[i] = checked(path, lambda finalist=finalist: float(finalist["accuracy"]))
+        accuracies = [
+            checked(path, lambda path=path: float(folder.read(path)["accuracy"]))
+            for path in sorted(folder.checkpoints.glob(f"{phase}-finalist-{rank}-seed*.json"))
+        ]
+        if accuracies:
+            full[i] = statistics.fmean(accuracies)
     return tuple(
         Trial(
             Plan.from_dict(record["plan"]),

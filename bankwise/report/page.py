@@ -124,7 +124,8 @@ def _made(run: Run) -> str:
     repeat = command(run)
     again = []
     if repeat is not None:
-        unknown = f"Not recorded: --data-root, --limit. Images trained on: {settings['training_images']:,}."
+        images = f"{settings['training_images']:,}"
+        unknown = f"Not recorded: --data-root, --limit, --validation. Images trained on: {images}."
         again = [
             paragraph("The command that repeats it:"),
             preformatted(words.shell_lines(repeat)),

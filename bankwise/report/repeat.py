@@ -9,7 +9,7 @@ from search_space.space import SpaceSettings
 from trainers.recipe import Recipe
 
 _OPTIONS = ("network", "data", "budget", "accounting", "max_ram", "max_ops", "strategy", "engine", "trials",
-            "uniform_trials", "finalists", "seeds", "seed", "trial_epochs")  # fmt: skip
+            "uniform_trials", "finalists", "finalist_seeds", "seeds", "seed", "trial_epochs")  # fmt: skip
 _RECIPE = ("epochs", "batch", "optimizer", "lr", "schedule", "weight_decay", "label_smoothing", "distill",
            "temperature", "amp", "threads")  # fmt: skip
 _SPACE = ("first", "hidden", "last")

@@ -117,8 +117,9 @@ def history(run: Run, folder: Path) -> str:
     )
     if any(trial.full is not None for trial in (*run.trials, *run.uniform_trials)):
         caption += (
-            f"Hollow marks: the finalists after {words.count(settings['recipe']['epochs'], 'epoch')}; the better one "
-            f"is trained again, over {words.count(run.seeds, 'seed')} of its own, for the results above. "
+            f"Hollow marks: the finalists after {words.count(settings['recipe']['epochs'], 'epoch')}, mean over "
+            f"{words.count(settings['finalist_seeds'], 'seed')}; the best of all is the run's plan, trained again "
+            f"for the results above, over {words.count(run.seeds, 'seed')} of its own. "
         )
     if run.uniform_trials:
         caption += "The uniform plans come in the order of their closed-form score, best first."

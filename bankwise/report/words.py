@@ -19,8 +19,10 @@ def percent(sample: Sample | None) -> str:
 
 
 def plan_name(run: Run) -> str:
-    """The plan of the run: searched, or the given one that was trained."""
-    return "Given plan" if run.strategy is None else "Searched plan"
+    """The plan of the run: searched, or the given one that was trained, or a uniform one that none searched beat."""
+    if run.strategy is None:
+        return "Given plan"
+    return "Searched plan" if run.strategy == "uniform" or run.plan != run.uniform_plan else "Plan, a uniform one"
 
 
 def measured_over(count: int) -> str:

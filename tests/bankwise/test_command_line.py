@@ -41,8 +41,8 @@ def test_the_defaults_are_those_of_a_search_from_python():
     settings, parameters = SearchSettings(), {
         parameter.name: parameter for parameter in typer.main.get_command(app).commands["search"].params
     }  # fmt: skip
-    for name in ("strategy", "engine", "trials", "uniform_trials", "finalists", "seeds", "seed", "trial_epochs",
-                 "width_epochs"):  # fmt: skip
+    for name in ("strategy", "engine", "trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "seed",
+                 "trial_epochs", "width_epochs"):  # fmt: skip
         assert parameters[name].default == getattr(settings, name), name
     recipe = settings.recipe.to_dict()
     for name in recipe.keys() & parameters.keys() - {"seed", "threads", "augment"}:

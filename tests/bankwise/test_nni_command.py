@@ -14,7 +14,7 @@ from strategies.nni.experiment import Experiment
 from strategies.nni.records import TrialFolder
 from trainers.loop import EpochReport
 
-INIT = "--network tiny --data digits --limit 200 --budget 1000 --epochs 1 --trial-epochs 1".split()
+INIT = "--network tiny --data digits --limit 200 --validation 0.2 --budget 1000 --epochs 1 --trial-epochs 1".split()
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_every_option_reaches_the_files(cli, tmp_path):
     options = (
         "--accounting paper --max-ram 60KiB --max-ops 2M --hidden stacked,binary --first binary --last int4,int8 "
         "--vector-bits 16 --lr 0.01 --batch 25 --threads 1 --trials 7 --concurrency 2 --seed 3 --no-teacher "
-        "--strategy tpe --assessor Medianstop"
+        "--strategy tpe --assessor Medianstop --validation 0.25"
     ).split()
     folder = tmp_path / "e"
     outcome = cli.call("nni", "init", folder, *INIT, *options, "--recipe", tmp_path / "recipe.yaml")
@@ -71,6 +71,7 @@ def test_every_option_reaches_the_files(cli, tmp_path):
     experiment = Experiment.read(folder)
     assert (experiment.accounting, experiment.max_ram, experiment.max_ops) == ("paper", 60 * 1024, 2 * 10**6)
     assert (experiment.space.first, experiment.space.last) == (("binary",), ("int4", "int8"))
+    assert (experiment.source.limit, experiment.source.validation) == (200, 0.25)
     assert (experiment.space.vector_bits, experiment.seed, experiment.teacher) == (16, 3, False)
     recipe = experiment.recipe
     assert (recipe.lr, recipe.batch, recipe.channels_last, recipe.seed, recipe.epochs) == (0.01, 25, False, 3, 1)

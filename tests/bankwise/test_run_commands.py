@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,9 +15,9 @@ def test_train_gives_the_file_of_the_plan(cli, finished, tmp_path):
     told = cli.call("train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--seeds", 2)
     assert told.code == 0, told.err
     assert told.json["file_bytes"] == outcome.json["file_bytes"] == (tmp_path / "run/model.bankwise").stat().st_size
-    assert told.json["accuracies"] == outcome.json["accuracies"]  # the same seeds, the same teacher
+    assert told.json["accuracies"] == outcome.json["accuracies"]  # the same seeds, the same teachers
     assert told.json["budget_bytes"] is told.json["baseline_uniform"] is None
-    assert told.json["uncompressed"]["accuracies"] == outcome.json["uncompressed"]["accuracies"][:1]
+    assert told.json["uncompressed"]["accuracies"] == outcome.json["uncompressed"]["accuracies"]
     again = cli.call("train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--seeds", 2)
     assert again.json == told.json
     assert "epochs" in cli.bad(
@@ -90,6 +92,18 @@ def test_evaluate_reads_the_file_back(cli, finished):
         key = "test_accuracy" if split == "test" else "accuracy"
         assert told["baseline_uniform"]["accuracy"] == outcome.json["baseline_uniform"][key]
     assert " %" in cli.call("evaluate", folder / "model.bankwise").out
+
+
+def test_every_command_takes_the_share_that_validates(cli, finished, tmp_path):
+    model = finished[0] / "model.bankwise"
+    half = ("--limit", 300, "--validation", 0.5)
+    assert cli.call("evaluate", model, *half, "--split", "validation", "--json").json["images"] == 150
+    train = ["train", "--plan", finished[0] / "plan.yaml", "--out", tmp_path / "run", "--epochs", 1, *half, "--json"]
+    assert cli.call(*train).code == 0
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["training_images"] == 150
+    told = cli.call("convert", "--checkpoint", finished[0], "--data", "digits", *half, "--split", "validation",
+                    "--budget", "4bpw", "--out", tmp_path / "converted", "--json")  # fmt: skip
+    assert told.code == 0, told.err
 
 
 def test_evaluate_a_file_that_lies_alone(cli, finished, tmp_path):

@@ -78,6 +78,8 @@ def test_a_folder_of_something_else_is_left_alone(cli, tmp_path):
         (["--data", "digist"], ["digist", "digits"], 2),
         (["--data", "npz:nowhere.npz"], ["nowhere.npz"], 2),
         (["--limit", "3"], ["limit 3", "20 images"], 2),
+        (["--validation", "1.5"], ["validation share 1.5", "between 0 and 1"], 2),
+        (["--width-epochs", "2"], ["width_epochs=2", "give widths"], 2),
         (["--optimizer", "adam"], ["adam", "adamw"], 2),
         (["--space", "nowhere.yaml"], ["nowhere.yaml"], 2),
         (["--recipe", "nowhere.yaml"], ["nowhere.yaml"], 2),

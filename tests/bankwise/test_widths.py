@@ -79,6 +79,8 @@ def test_mistakes_are_one_line_before_anything_is_written(tmp_path):
         search("tiny", "digits", 300, out, SearchSettings(widths=(0.25, 1.0), **QUICK), limit=300)
     with pytest.raises(BankwiseError, match="width_epochs=0 must be at least 1"):
         SearchSettings(widths=(0.5,), width_epochs=0)
+    with pytest.raises(BankwiseError, match="width_epochs=3 is for searched widths: give widths too"):
+        SearchSettings(width_epochs=3)
     for width in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(BankwiseError, match="must be a number above 0"):
             SearchSettings(widths=(width,))

@@ -62,6 +62,15 @@ def test_capture_of_the_baselines():
     assert capture(LAYER, Subbit(5)) == capture(LAYER, Stacked(32, 1, (3, 3)))
 
 
+def test_a_tile_pays_for_the_parts_that_it_cuts_the_kernel_into(space):
+    layers = space.space.shape.layers
+    for layer, choices, row in zip(layers, map(space.choices, range(len(layers))), log_capture(space), strict=True):
+        for choice, score in zip(choices, row, strict=True):
+            parts = math.prod(layer.kernel) // math.prod(choice.tile) if isinstance(choice, Stacked) else 1
+            assert score == pytest.approx(math.log(capture(layer, choice)) - 0.07 * math.log(parts))
+    assert len({choice.tile for choice in space.choices(1) if isinstance(choice, Stacked)}) > 1
+
+
 def test_scores_rise_with_k_and_fall_with_s(space):
     for score in (log_rate, log_capture):
         table = score(space)

@@ -69,6 +69,14 @@ def test_limit_keeps_the_same_stratified_images_for_every_seed():
     assert len(load_data("digits", limit=10**6).train_y) == 1198
 
 
+def test_the_validation_share_is_a_sixth_unless_told():
+    sixth = load_data("digits", limit=300, validation=1 / 6)
+    assert len(load_data("digits", limit=300).val_y) == len(sixth.val_y) == 50
+    half = load_data("digits", limit=300, validation=0.5)
+    assert len(half.val_y) == len(half.train_y) == 150
+    assert rows(half.val_x) > rows(load_data("digits", limit=300).val_x)
+
+
 def test_input_is_in_minus_one_to_one():
     pixels = torch.arange(256, dtype=torch.uint8)
     values = to_input(pixels)
@@ -94,7 +102,7 @@ def test_unknown_names(name, parts):
 def test_bad_options():
     fails("digits", "limit 19", "20 images", limit=19)
     fails("digits", "limit -1", limit=-1)
-    fails("digits", "validation share 1.0", "between 0 and 1", validation=1.0)
+    fails("digits", "validation share 1:", "between 0 and 1", validation=1.0)
     fails("digits", "validation share 0", validation=0)
     fails("digits", "validation set", validation=1e-6)
     fails("digits", "training set", validation=1 - 1e-6)
@@ -231,6 +239,7 @@ def test_image_folders(tmp_path):
     write_images(tmp_path / "a/test", {"cat": 3, "dog": 3})
     data = load_data(f"imagefolder:{tmp_path / 'a'}", image_size=9, limit=10)
     assert [len(data.train_y), len(data.val_y), len(data.test()[1])] == [10, 4, 6]
+    fails(f"imagefolder:{tmp_path / 'a'}", "validation share 0.5", "images of its own", validation=0.5)
 
 
 def test_wrong_image_folders(tmp_path):

@@ -25,5 +25,5 @@ def test_trials_come_in_their_order_with_the_finalists_marked(run: Run, finished
         finalists = [trial for trial in trials if trial.full is not None]
         assert len(finalists) == 2
         assert min(t.accuracy for t in finalists) >= max((t.accuracy for t in trials if t.full is None), default=0)
-    best = max((trial for trial in run.trials if trial.full is not None), key=lambda trial: trial.full)
-    assert best.plan == run.plan
+    finalists = [trial for trial in (*run.trials, *run.uniform_trials) if trial.full is not None]
+    assert max(finalists, key=lambda trial: trial.full).plan == run.plan
