@@ -22,7 +22,7 @@ from trainers.recipe import Recipe
 # On 6,000 images, two epochs in batches of 50 without crops and flips trained resnet20@0.5 best of what was tried.
 EPOCHS = {"resnet20": 2, "vgg_small": 5}
 TRIAL_EPOCHS = {"resnet20": 1, "vgg_small": 2}
-WIDTH_EPOCHS = {"resnet20": 1, "vgg_small": 5}  # after short trainings narrow networks look better than they are
+WIDTH_EPOCHS = {"resnet20": 1, "vgg_small": 5}
 ALL = ("stacked", "sparse", "composite", "binary", "int4", "int8")
 # A CPU has no time for more.
 WIDTHS = {"resnet20": (0.5, 1.0), "vgg_small": (0.1, 0.14, 0.1875)}
