@@ -94,8 +94,10 @@ class Phases:
         return make_task(self.task.shape.network, self.task.data, self.seeded(seed)).network
 
     def taught(self, number: int) -> Task:
-        """The task with that teacher, where there are any."""
-        return dataclasses.replace(self.task, teacher=self.teachers[number]) if self.teachers else self.task
+        """The task with that teacher, over again where there are fewer, as it is where there is none."""
+        if not self.teachers:
+            return self.task
+        return dataclasses.replace(self.task, teacher=self.teachers[number % len(self.teachers)])
 
     def final(self, label: str, plan: Plan, seeds: int) -> list[dict]:
         """Train the plan in full over fresh seeds, none of which chose it, each from a float network of its own."""

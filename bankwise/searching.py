@@ -243,7 +243,8 @@ class _Search(Phases):
         return max(best, best_uniform, key=lambda pair: pair[1])[0], best_uniform[0]
 
     def best(self, phase: str, plans: list[Plan]) -> tuple[Plan, float]:
-        """The finalist of the best mean validation accuracy over its seeds, none of which is a final one, and that."""
+        """The finalist of the best mean validation accuracy over its seeds, and that accuracy. No seed is a final one;
+        each training has another teacher, as far as there are any: plans differ in how much they hang on it."""
         settings = self.settings
         seeds = [0, *range(1 + settings.seeds, settings.seeds + settings.finalist_seeds)]
         means = [self.mean_over(seeds, phase, rank, plan) for rank, plan in enumerate(plans)]
@@ -252,8 +253,8 @@ class _Search(Phases):
     def mean_over(self, seeds: list[int], phase: str, rank: int, plan: Plan) -> float:
         units = range(rank * len(seeds), (rank + 1) * len(seeds))
         trained = [
-            self.full(f"{phase} finalists", f"{phase}-finalist-{rank}-seed{seed}", plan, seed, unit)
-            for seed, unit in zip(seeds, units, strict=True)
+            self.full(f"{phase} finalists", f"{phase}-finalist-{rank}-seed{seed}", plan, seed, unit, number)
+            for number, (seed, unit) in enumerate(zip(seeds, units, strict=True))
         ]
         return statistics.fmean(result["accuracy"] for result in trained)
 

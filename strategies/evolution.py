@@ -1,11 +1,12 @@
 """Regularized evolution (Real et al., AAAI 2019) on the budget's frontier.
 
 The population starts at closed-form plans: that of captured energy with importance weights^-1/4 (small, early layers
-pay more than the closed form knows), those that lean to one family each, to whole kernels or to split ones, and
-that of equal importances (`strategies.portfolio`), then random variants of these importances. A child redraws the
-choice of one or two layers of a parent, within the family or to another (or takes each layer from one of two parents);
-the exact solver then completes it: the redrawn layers stay, each other layer keeps its choice, or else its family, or
-changes as little as the budget asks, and what is left is spent. So every child is feasible and none wastes bytes.
+pay more than the closed form knows), the best uniform plan, those that lean to one family each, to whole kernels or to
+split ones, and that of equal importances (`strategies.portfolio`), then random variants of these importances. A child
+redraws the choice of one or two layers of a parent, within the family or to another (or takes each layer from one of
+two parents); the exact solver then completes it: the redrawn layers stay, each other layer keeps its choice, or else
+its family, or changes as little as the budget asks, and what is left is spent. So every child is feasible and none
+wastes bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from strategies.frontier import frontier
 from strategies.portfolio import families, portfolio
 from strategies.scores import log_capture, small_first
 
-FOUNDERS = 6
+FOUNDERS = 7
 POPULATION = 16
 CONTENDERS = 4
 STAY = 0.5  # score a layer gains by keeping its choice, and half of it by its family, in units of log capture

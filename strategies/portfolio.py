@@ -1,8 +1,8 @@
-"""Plans to try first: the closed form over all choices, and those that lean to a part of them.
+"""Plans to try first: the closed form over all choices, the best uniform plan, and those that lean to a part of them.
 
 The closed form counts captured energy. What the same energy is worth after a training differs between families, with
 the network and the length of the training (measured in results/ablations), so no constant corrects it; and whole and
-split kernels are often near ties.
+split kernels are often near ties. Where bytes are few the uniform plan can train better than all of these.
 
 Leaning to a part takes it in every hidden layer where it does not capture e^LEAN times less than another choice at the
 same cost.
@@ -17,13 +17,14 @@ import numpy as np
 from search_space.basis.bank import BankChoice
 from strategies.budgeted import BudgetedSpace
 from strategies.scores import log_capture, small_first, total, weighted
+from strategies.uniform import ranked
 
 LEAN = 2.0  # in units of log capture
 
 
 def portfolio(space: BudgetedSpace) -> list[np.ndarray]:
-    """Distinct plans, indices (layers,): the plan of `weighted_capture`, those that lean to one family, to whole
-    kernels or to split ones, as good by `weighted_capture` as they come, and last the plan of `log_capture`."""
+    """Distinct plans, indices (layers,): the plan of `weighted_capture`, the best uniform one, those that lean to one
+    family, to whole kernels or to split ones, the best by `weighted_capture` first, and that of `log_capture`."""
     scores, importances = log_capture(space), small_first(space)
     by_score = weighted(scores, importances)
     leaning = []
@@ -31,7 +32,8 @@ def portfolio(space: BudgetedSpace) -> list[np.ndarray]:
         leaned = [row - LEAN * ~inside for row, inside in zip(scores, part, strict=True)]
         leaning.append(space.solve(weighted(leaned, importances)))
     leaning.sort(key=lambda plan: -total(by_score, plan))
-    plans = [space.solve(by_score), *leaning, space.solve(scores)]
+    uniform = [np.array(plan) for plan in ranked(space)[:1]]
+    plans = [space.solve(by_score), *uniform, *leaning, space.solve(scores)]
     return list({tuple(map(int, plan)): plan for plan in plans}.values())
 
 

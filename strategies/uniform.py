@@ -33,14 +33,19 @@ class Uniform(Strategy):
 
     def __init__(self, space: BudgetedSpace, seed: int = 0):
         super().__init__(space, seed)
-        scores = log_capture(space)
-        plans = {tuple(indices) for indices in uniform_plans(space)}
-        ranked = [(total(scores, plan), plan) for plan in plans if space.fits(plan)]
-        self.ranked = [plan for _, plan in sorted(ranked, key=lambda pair: (-pair[0], pair[1]))]
+        self.ranked = ranked(space)
 
     def _propose(self) -> np.ndarray | None:
         known = set(self.asked)
         return next((np.array(plan) for plan in self.ranked if plan not in known), None)
+
+
+def ranked(space: BudgetedSpace) -> list[tuple[int, ...]]:
+    """The feasible uniform plans, the best by `log_capture` first."""
+    scores = log_capture(space)
+    plans = {tuple(indices) for indices in uniform_plans(space)}
+    scored = [(total(scores, plan), plan) for plan in plans if space.fits(plan)]
+    return [plan for _, plan in sorted(scored, key=lambda pair: (-pair[0], pair[1]))]
 
 
 def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:
