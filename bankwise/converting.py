@@ -87,8 +87,7 @@ def open_trained(
     usual = usual or usual_inputs(network)
     if isinstance(data, str):
         side = (input_shape or (usual or ((None, None),))[0])[1] if data.startswith("imagefolder:") else None
-        root = None if data_root is None else Path(data_root)
-        data = load_data(data, root=root, limit=limit, validation=validation, image_size=side)
+        data = load_data(data, root=data_root, limit=limit, validation=validation, image_size=side)
     if data is not None:
         usual = (data.input_shape, data.classes)
     if usual is None and (input_shape is None or classes is None):

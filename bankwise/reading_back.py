@@ -35,8 +35,7 @@ def evaluate_file(
         raise unknown("split", split, SPLITS)
     file = read(path, allow_code)
     if isinstance(data, str):
-        root = None if data_root is None else Path(data_root)
-        data = load_data(data, root=root, limit=limit, validation=validation)
+        data = load_data(data, root=data_root, limit=limit, validation=validation)
     for what, mine, given in (
         ("images of shape", file.shape.input_shape, data.input_shape),
         ("classes:", file.shape.classes, data.classes),

@@ -115,7 +115,7 @@ def search(
     if isinstance(data, str):
         root = None if data_root is None else str(Path(data_root).resolve())
         source = TaskSource(network, data, settings.recipe, root, limit, settings.space.keep, validation)
-        data = load_data(data, root=root and Path(root), limit=limit, validation=validation)
+        data = load_data(data, root=root, limit=limit, validation=validation)
     task = make_task(network, data, settings.recipe, settings.space.keep)
     limits = Budget.parse(budget, task.shape, accounting)
     smallest = task

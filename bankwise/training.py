@@ -40,8 +40,7 @@ def train_plan(
         raise BankwiseError(f"seeds={seeds} must be at least 1")
     begin, recipe = time.time(), recipe or Recipe()
     if isinstance(data, str):
-        root = None if data_root is None else Path(data_root)
-        data = load_data(data, root=root, limit=limit, validation=validation)
+        data = load_data(data, root=data_root, limit=limit, validation=validation)
     task = make_task(plan.network, data, recipe, plan.keep)
     price(task.shape, plan)
     folder = RunFolder(out)

@@ -53,7 +53,7 @@ def to_input(pixels: torch.Tensor) -> torch.Tensor:
 def load_data(
     name: str,
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
     limit: int | None = None,
     validation: float | None = None,
     seed: int = 0,

@@ -62,8 +62,7 @@ class TaskSource:
 
         A training that is not there or not through is run to its end first.
         """
-        root = None if self.data_root is None else Path(self.data_root)
-        data = load_data(self.data, root=root, limit=self.limit, validation=self.validation)
+        data = load_data(self.data, root=self.data_root, limit=self.limit, validation=self.validation)
         task = make_task(self.network, data, self.recipe, self.keep)
         if teacher is None:
             return task
