@@ -1,6 +1,6 @@
 """What each part is worth: families alone, widths, kernel splits, how selections are trained, what they start from.
 
-    python results/ablations/study.py --data-root DATA        (about 20 minutes on 2 cores)
+    python results/ablations/study.py --data-root DATA        (about 10 minutes on 2 cores)
 
 Closed-form plans at one budget, so that nothing but the part differs. Writes tables.md, widths.png and results.json.
 """
@@ -32,8 +32,8 @@ from search_space.networks import at_width
 from search_space.plan import Plan
 from search_space.price import price
 from search_space.space import SearchSpace, SpaceSettings
-from strategies import scores
 from strategies.budgeted import BudgetedSpace
+from strategies.scores import weighted_capture
 from trainers.data import load_data
 from trainers.evaluate import accuracy
 from trainers.loop import train
@@ -41,8 +41,7 @@ from trainers.recipe import Recipe
 from trainers.task import Task, make_task
 
 NETWORK, DATA, IMAGES, BUDGET, SEEDS = "small", "cifar10", 6000, 4096, (1, 2, 3)
-VALIDATION = 1 / 2
-RECIPE = Recipe(epochs=3, batch=50, augment=False)
+RECIPE = Recipe(epochs=2, batch=50, augment=False)
 ENDS = ("binary", "int4", "int8")
 FAMILIES = {
     "all": ("stacked", "sparse", "composite", "binary", "int4", "int8"),
@@ -57,14 +56,12 @@ WIDTHS = (1.0, 0.5, 0.25, 0.125)
 
 @dataclass(frozen=True)
 class Variant:
-    """`cut`: what the closed form takes from split kernels. `fitted`: how much further than fresh parameters those that
-    were fitted to the trained network start; 0: fresh ones. `nearest`: how the selections are trained. `distill`: share
-    of the teacher in the loss."""
+    """`fitted`: how much further than fresh parameters those that were fitted to the trained network start; 0: fresh
+    ones. `nearest`: how the selections are trained. `distill`: share of the teacher in the loss."""
 
     kinds: str = "stacked"
     width: float = 0.5
     split: bool = True
-    cut: float = scores.SPLIT
     fitted: float = stacked.FITTED
     nearest: bool = False
     distill: float = 0.0
@@ -72,7 +69,6 @@ class Variant:
 
 PARTS = {
     "as it is": Variant(),
-    "split kernels at full score": Variant(cut=0.0),
     "whole kernels, no split": Variant(split=False),
     "fitted start as loose as a fresh one": Variant(fitted=1.0),
     "fresh start": Variant(fitted=0.0),
@@ -80,7 +76,6 @@ PARTS = {
     "nearest selection, fresh start": Variant(nearest=True, fitted=0.0),
     "distilled, half of the loss": Variant(distill=0.5),
     "all families": Variant("all"),
-    "all families, split kernels at full score": Variant("all", cut=0.0),
     "all families, whole kernels": Variant("all", split=False),
 }
 
@@ -91,20 +86,22 @@ def closed_form(task: Task, variant: Variant) -> Plan | None:
         space = BudgetedSpace(SearchSpace(task.shape, settings), Budget(BUDGET))
     except InfeasibleBudget:
         return None
-    scores.SPLIT = variant.cut
-    return space.plan(space.solve(scores.weighted_capture(space)))
+    return space.plan(space.solve(weighted_capture(space)))
 
 
 def measure(variant: Variant, root: str, cache: Path) -> dict:
     """Accuracies of the packed networks over SEEDS; {} where the variant cannot be so small."""
-    data = load_data(DATA, root=Path(root), limit=IMAGES, validation=VALIDATION)
+    data = load_data(DATA, root=Path(root), limit=IMAGES)
     task = make_task(at_width(NETWORK, variant.width), data, RECIPE)
     plan = closed_form(task, variant)
     if plan is None:
         return {}
+    teacher = make_task(task.shape.network, data, RECIPE).network
+    train(teacher, data, RECIPE, checkpoint=cache / f"float-{variant.width:g}.pt")
+    teacher.eval().requires_grad_(False)
     validation, test = [], []
     for seed in SEEDS:
-        network = trained_network(task, plan, variant, float_network(task, cache, seed), seed)
+        network = trained_network(task, plan, variant, teacher, seed)
         validation.append(accuracy(network, data.val_x, data.val_y))
         test.append(accuracy(network, *data.test()))
     cost = price(task.shape, plan)
@@ -112,14 +109,6 @@ def measure(variant: Variant, root: str, cache: Path) -> dict:
         "network": task.shape.network, "file_bytes": cost.file_bytes, "paper_bits": cost.paper_bits,
         "accuracies": validation, "test_accuracies": test, "plan": plan.to_dict(),
     }  # fmt: skip
-
-
-def float_network(task: Task, cache: Path, seed: int) -> nn.Module:
-    """The network of that seed, trained uncompressed."""
-    recipe = dataclasses.replace(RECIPE, seed=seed)
-    network = make_task(task.shape.network, task.data, recipe).network
-    train(network, task.data, recipe, checkpoint=cache / f"float-{task.shape.network}-{seed}.pt")
-    return network.eval().requires_grad_(False)
 
 
 def trained_network(task: Task, plan: Plan, variant: Variant, teacher: nn.Module, seed: int) -> nn.Module:
