@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN ?= runs/digits
 WORKERS ?= 2
 
-SEARCH = --network tiny --data digits --budget 900B --strategy evolution --seeds 3
+SEARCH = --network tiny --data digits --budget 900B --strategy evolution --finalists 4 --seeds 3
 
 .PHONY: search test lint bench clean
 
