@@ -73,7 +73,7 @@ class Phases:
         return report
 
     def uncompressed(self, seeds: int) -> list[dict]:
-        """Train the float network over the seeds: the teachers of the final trainings, the first of all others too."""
+        """Train the float network over the seeds: the teachers of the full trainings, the first that of trials too."""
         results = []
         for seed in range(seeds):
             network = self.untrained(seed)

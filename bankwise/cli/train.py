@@ -19,7 +19,7 @@ def train(
     validation: options.Validation = None,
     teacher: Annotated[
         bool,
-        Option("--teacher/--no-teacher", help="Train the uncompressed network first, to start and to learn from."),
+        Option("--teacher/--no-teacher", help="First train an uncompressed network a seed, to start and learn from."),
     ] = True,
     seeds: options.Seeds = 1,
     seed: options.Seed = 0,
