@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from bankwise import offer
-from bankwise.inputs import usual_inputs
+from bankwise.inputs import fed_as, take, usual_inputs
+from bankwise.made import made
+from bankwise.plan_report import PlanReport
+from bankwise.planning import price_plan
 from bankwise.run_folder import RunFolder
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.files import write_bytes
+from bankwise.search_space.fits import converted, with_weights
+from bankwise.search_space.images import Images
+from bankwise.search_space.imports import code_in_files
+from bankwise.search_space.networks import IN_MEMORY, build_or_copy
+from bankwise.search_space.packing import pack
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.shape import NetworkShape
+from bankwise.search_space.state import check_kept, check_rebuilt
+from bankwise.search_space.targets.file.container import encode, read
+from bankwise.search_space.trace import norms_behind, shape_of
+from bankwise.strategies.conversion import Candidates, OnProgress, candidates, check_feasible, suitable
+from bankwise.trainers.data import ImageData
+from bankwise.trainers.data_sets import find_data_set
+from bankwise.trainers.evaluate import measure_on, realign
+from bankwise.trainers.metric import AUTO, find_metric
+from bankwise.trainers.task import TaskSource
 from bankwise.weights import load_weights, run_of
-from search_space.budget import Budget
-from search_space.errors import BankwiseError, unknown
-from search_space.files import write_bytes
-from search_space.fits import converted, with_weights
-from search_space.modelfile import encode, pack, read
-from search_space.networks import build
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.shape import NetworkShape
-from search_space.trace import norms_behind, trace
-from strategies.conversion import Candidates, Watch, candidates, check_reach, suitable
-from trainers.data import ImageData, load_data, to_input
-from trainers.evaluate import ImageNetPixels, accuracy, realign
 
 IMAGES = 256  # that calibrate
 SPLITS = ("test", "validation")
@@ -34,146 +46,218 @@ SPLITS = ("test", "validation")
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its weights; `weights` says where they are from."""
+    """A network with its weights; `weights` says where they are from. `module` is it where it was one in memory.
+    `images` are what it was trained on, where that is known."""
 
     network: nn.Module
     shape: NetworkShape
     weights: str
     data: ImageData | None = None
-    imagenet: bool = False
+    images: Images | None = None
 
-    def seen(self, network: nn.Module) -> nn.Module:
-        """`network` for images in [-1, 1]."""
-        return ImageNetPixels(network) if self.imagenet else network
+    @property
+    def module(self) -> nn.Module | None:
+        return self.network if self.shape.network == IN_MEMORY else None
 
     def calibration(self) -> torch.Tensor | None:
         """Training images as the network takes them, spread over the whole set."""
         if self.data is None:
             return None
         count = min(IMAGES, len(self.data.train_x))
-        images = to_input(self.data.train_x[torch.arange(count) * len(self.data.train_x) // count])
-        return ImageNetPixels(self.network).prepare(images) if self.imagenet else images
+        return self.data.to_input(self.data.train_x[torch.arange(count) * len(self.data.train_x) // count])
 
 
 def open_trained(
-    network: str | None,
+    network: str | nn.Module | None,
     *,
     weights: str | Path | None = None,
     checkpoint: str | Path | None = None,
-    data: str | ImageData | None = None,
-    data_root: str | Path | None = None,
-    limit: int | None = None,
-    validation: float | None = None,
+    data: object = None,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
     keep: tuple[str, ...] = (),
-    imagenet: bool = False,
     seed: int = 0,
+    normalization: str | None = None,
+    allow_code: bool = False,
 ) -> Trained:
-    """Build and load a network: `weights` is a file, `checkpoint` a run's folder; without either they are random.
+    """Build and load a network: `weights` is a file, `checkpoint` a run's folder; without either they are random, or
+    those of `network`, where that is an nn.Module.
 
-    Images and classes are those of the data, of the run, as given, or the usual ones of a published network.
+    `data` is None or as in `bankwise.search`. `normalization` says how pixels enter; None: as the run recorded, else as
+    the data description says. Images and classes are those of the data, of the run, as given, or the usual ones of a
+    published network. A network of the user's own that the run names needs
+    `allow_code`, or `network` to name it too. Raises BankwiseError where these do not agree or are missing.
     """
     if weights is not None and checkpoint is not None:
         raise BankwiseError("weights come from a file or from a run: give --weights or --checkpoint, not both")
-    usual = None
+    module = network if isinstance(network, nn.Module) else None
+    name: str | None = IN_MEMORY if isinstance(network, nn.Module) else network
+    usual, recorded = None, Images()
     if checkpoint is not None:
-        plan, weights = run_of(checkpoint)
-        if network not in (None, plan.network):
-            raise BankwiseError(f"the run {str(checkpoint)!r} is of network {plan.network!r}, not of {network!r}")
-        network, keep, usual = plan.network, keep or plan.keep, (plan.input_shape, plan.classes)
-    if network is None:
+        with code_in_files(allow_code, [name]):
+            plan, weights = run_of(checkpoint, allow_code=True)
+        if name not in (None, plan.network):
+            raise BankwiseError(f"the run {str(checkpoint)!r} is of network {plan.network!r}, not of {name!r}")
+        name, keep, usual = plan.network, keep or plan.keep, (plan.input_shape, plan.classes)
+        recorded = plan.images or recorded
+    if name is None:
         raise BankwiseError("name a network, such as torchvision:resnet18, or a run by --checkpoint")
-    usual = usual or usual_inputs(network)
-    if isinstance(data, str):
-        side = (input_shape or (usual or ((None, None),))[0])[1] if data.startswith("imagefolder:") else None
-        data = load_data(data, root=data_root, limit=limit, validation=validation, image_size=side)
-    if data is not None:
-        usual = (data.input_shape, data.classes)
-    if usual is None and (input_shape is None or classes is None):
-        raise BankwiseError(f"network {network!r}: say what it takes, by --data or by --input CxHxW and --classes N")
-    wanted = (input_shape or usual[0], classes or usual[1])
-    if data is not None and wanted != usual:
-        raise BankwiseError(f"the network is for {_told(*wanted)}, data set {data.name!r} has {_told(*usual)}")
+    usual = usual or usual_inputs(name)
+    images = None if data is None else _images(name, module, data, input_shape or (usual and usual[0]))
+    if images is not None:
+        used = fed_as(normalization, recorded.normalization, images.normalization, str(checkpoint))
+        images = images.fed(used, images.flip)
+        recorded.check(images.images, repr(str(checkpoint)), f"data set {images.name!r}")
+        usual = (images.input_shape, images.classes)
+    if usual is not None:
+        wanted = (input_shape or usual[0], classes or usual[1])
+    elif input_shape is not None and classes is not None:
+        wanted = (input_shape, classes)
+    else:
+        raise BankwiseError(f"network {name!r}: say what it takes, by --data or by --input CxHxW and --classes N")
+    if images is not None and wanted != (images.input_shape, images.classes):
+        has = _text(images.input_shape, images.classes)
+        raise BankwiseError(f"the network is for {_text(*wanted)}, data set {images.name!r} has {has}")
+    shape = shape_of(name, wanted[0], wanted[1], keep, any_output=images is None, module=module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = build(network, classes=wanted[1], in_channels=wanted[0][0]).eval().requires_grad_(False)
+        built = build_or_copy(name, module, classes=wanted[1], in_channels=wanted[0][0])
+    built = built.cpu().eval().requires_grad_(False)
     if weights is not None:
         load_weights(built, weights)
-    shape = trace(built, network, *wanted, keep, any_output=data is None)
-    return Trained(built, shape, "random" if weights is None else str(weights), data, imagenet)
+    check_kept(built, shape)
+    if module is None:
+        check_rebuilt(built, shape, outputs=images is not None)
+    given = "the module" if module is not None else "random"
+    described = recorded if images is None else images.images
+    return Trained(built, shape, given if weights is None else str(weights), images, described)
 
 
-def _told(input_shape: tuple[int, int, int], classes: int) -> str:
+def _images(
+    network: str, module: nn.Module | None, data: object, input_shape: tuple[int, int, int] | None
+) -> ImageData:
+    """The data; images of a folder are resized to what the network takes, where the description says no size."""
+    if isinstance(data, str):
+        data = TaskSource(network, data)
+    if isinstance(data, TaskSource):
+        data = dataclasses.replace(data, network=network)
+        if data.image_size is None and input_shape is not None and find_data_set(data.data).kind.resizes:
+            data = dataclasses.replace(data, image_size=input_shape[1])
+    return take(module or network, data).data
+
+
+def _text(input_shape: tuple[int, int, int], classes: int) -> str:
     return f"images {'x'.join(map(str, input_shape))} of {classes} classes"
 
 
 def kinds_for(trained: Trained, budget: Budget, kinds: Sequence[str] | None, vector_bits: int) -> tuple[str, ...]:
     """The kinds to try; InfeasibleBudget where none of them can be small enough."""
     kinds = tuple(kinds) if kinds else suitable(trained.shape, budget, vector_bits)
-    check_reach(trained.shape, kinds, budget, vector_bits)
+    check_feasible(trained.shape, kinds, budget, vector_bits)
     return kinds
 
 
-def packed(trained: Trained, found: Candidates, plan: Plan, watch: Watch | None = None) -> bytes:
+def packed(trained: Trained, found: Candidates, plan: Plan, on_progress: OnProgress | None = None) -> bytes:
     """The file of a plan of the candidates. With data, batch norms are realigned before."""
-    fits = found.fit(plan, watch)
+    fits = found.fit(plan, on_progress)
     network = trained.network
     if trained.data is not None and trained.shape.norms:
         network = with_weights(network, fits)
-        realign(trained.seen(network), trained.seen(trained.network), trained.data.train_x)
+        realign(network, trained.network, trained.data.train_x, trained.data.normalization)
     child = converted(network, trained.shape, norms_behind(trained.network, trained.shape), fits)
     return encode(trained.shape, plan, pack(child, trained.shape, plan))
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """A converted network: `accuracy` (0 to 1, None without data) of the file read back, `uncompressed_accuracy` of the
+    network before; sizes in bytes. `report` prices the plan; `details` are all values as the summary holds them: the
+    network, the budget, the price of every layer and its error."""
+
+    model: Path
+    plan: Plan
+    file_bytes: int
+    budget_bytes: int
+    accuracy: float | None
+    uncompressed_accuracy: float | None
+    seconds: float
+    report: PlanReport = field(repr=False)
+    details: Mapping[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return dict(self.details)
+
+
 def convert(
-    trained: Trained,
-    budget: str,
+    network: str | nn.Module | Trained,
+    data: object,
+    budget: str | int,
     out: str | Path,
     *,
+    weights: str | Path | None = None,
     kinds: Sequence[str] | None = None,
     vector_bits: int = 16,
     split: str = "test",
-    watch: Watch | None = None,
-) -> dict:
-    """Convert, write and read back; the summary. `out` is a file where it ends with .bankwise, else a folder for the
-    file, its plan and the summary. Raises InfeasibleBudget, before anything is fitted where shapes tell it."""
+    on_progress: OnProgress | None = None,
+) -> Conversion:
+    """Convert, write and read back. `out` is a file where it ends with .bankwise, else a folder for the file, its plan
+    and the summary.
+
+    `network` is an nn.Module with its weights, a reference, whose state dict is in the file `weights`, or what
+    `open_trained` opened, with its data. `data` is as in `bankwise.search`, or None: then nothing is calibrated and
+    measured. The file of a module in memory names it "in-memory": `load(path, network=module)` gives it back.
+
+    Raises InfeasibleBudget, before anything is fitted where shapes tell it, and BankwiseError for other bad input.
+    """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    begin, shape = time.time(), trained.shape
-    limit = Budget.parse(budget, shape)
-    kinds = kinds_for(trained, limit, kinds, vector_bits)
-    found = candidates(trained.network, shape, kinds, trained.calibration(), vector_bits, watch)
-    plan = found.solve(limit)
-    data = packed(trained, found, plan, watch)
     target, folder = Path(out), None
     if target.suffix != ".bankwise":
         folder = RunFolder(target)
+        folder.check_converted()
         target = folder.model
-    write_bytes(target, data)
-    file = read(target, allow_code=True)
-    told = offer.describe(shape) | offer.within(limit, budget) | offer.priced(shape, plan)
-    for layer, choices, errors in zip(told["layers"], found.choices, found.errors, strict=True):
-        layer["error"] = float(errors[choices.index(plan.layers[layer["name"]])])
-    told |= {
-        "planned_bytes": price(shape, plan).file_bytes,
-        "file_bytes": file.size,
-        "weight_bits_per_weight": weight_bits(shape, plan),
-        "trained": trained.weights,
-        "data": None if trained.data is None else trained.data.name,
-        "split": None if trained.data is None else split,
-        "images": 0,
-        "realigned": trained.data is not None and bool(shape.norms),
-        "model": str(target),
-        "plan": None if folder is None else str(folder.plan),
-    }
-    if trained.data is not None:
-        told |= _measured(trained, file.network(), split, told["uncompressed"])
-    told["seconds"] = time.time() - begin
-    if folder is not None:
-        plan.save(folder.plan)
-        folder.write(folder.summary, told)
-    return told
+    elif RunFolder.of_model(target) is not None:
+        raise BankwiseError(f"{str(target)!r} is the model of a run; choose another file")
+    trained = network if isinstance(network, Trained) else open_trained(network, weights=weights, data=data)
+    begin, shape = time.time(), trained.shape
+    limit = Budget.parse(budget, shape)
+    kinds = kinds_for(trained, limit, kinds, vector_bits)
+    found = candidates(trained.network, shape, kinds, trained.calibration(), vector_bits, on_progress)
+    plan = dataclasses.replace(found.solve(limit), images=trained.images)
+    contents = packed(trained, found, plan, on_progress)
+    with contextlib.nullcontext() if folder is None else folder.converted_into():
+        write_bytes(target, contents)
+        file = read(target, allow_code=True, network=trained.module)
+        report = price_plan(shape, plan, limit, str(budget))
+        values = report.to_dict()
+        for layer, choices, errors in zip(values["layers"], found.choices, found.errors, strict=True):
+            layer["error"] = float(errors[choices.index(plan.layers[layer["name"]])])
+        images = trained.data
+        values |= {
+            "planned_bytes": price(shape, plan).file_bytes,
+            "file_bytes": file.size,
+            "weight_bits_per_weight": weight_bits(shape, plan),
+            "trained": trained.weights,
+            "data": None if images is None else images.name,
+            "split": None if images is None else split,
+            "images": 0,
+            "normalization": None if images is None else images.normalization,
+            "class_names": None if images is None else list(images.class_names),
+            "realigned": images is not None and bool(shape.norms),
+            "model": str(target),
+            "plan": None if folder is None else str(folder.plan),
+        }
+        if images is not None:
+            values |= _measured(trained, images, file.network(), split, values["uncompressed"])
+        values |= {"seconds": time.time() - begin, "made": made()}
+        if folder is not None:
+            plan.save(folder.plan)
+            folder.write(folder.summary, values)
+    before = values["uncompressed"]["accuracy"]
+    return Conversion(
+        target, plan, file.size, limit.bytes, values["accuracy"], before, values["seconds"], report, values
+    )
 
 
 def weight_bits(shape: NetworkShape, plan: Plan) -> float:
@@ -183,7 +267,10 @@ def weight_bits(shape: NetworkShape, plan: Plan) -> float:
     )
 
 
-def _measured(trained: Trained, network: nn.Module, split: str, uncompressed: dict) -> dict:
-    pixels, labels = trained.data.test() if split == "test" else (trained.data.val_x, trained.data.val_y)
-    before, after = (accuracy(trained.seen(one), pixels, labels) for one in (trained.network, network))
-    return {"images": len(labels), "accuracy": after, "uncompressed": uncompressed | {"accuracy": before}}
+def _measured(
+    trained: Trained, data: ImageData, network: nn.Module, split: str, uncompressed: dict[str, Any]
+) -> dict[str, Any]:
+    metric = find_metric(AUTO, data.kind).name
+    before, after = (measure_on(one, data, metric, split) for one in (trained.network, network))
+    images = len(data.test()[1] if split == "test" else data.val_y)
+    return {"images": images, "metric": metric, "accuracy": after, "uncompressed": uncompressed | {"accuracy": before}}

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from search_space.space import SpaceSettings
-from strategies.nni.config import BUDGET_TUNER, Launch, write_folder
-from strategies.nni.experiment import Experiment
-from strategies.nni.results import Best
-from strategies.nni.source import anywhere
-from trainers.recipe import Recipe
-from trainers.task import TaskSource
+from bankwise.inputs import data_options
+from bankwise.search_space.images import Images
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies.engines.nni.config import BUDGET_TUNER, Launch, write_folder
+from bankwise.strategies.engines.nni.experiment import Experiment
+from bankwise.strategies.engines.nni.results import Best
+from bankwise.strategies.engines.nni.source import anywhere
+from bankwise.trainers.metric import find_metric
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.rehearsal import rehearse
+from bankwise.trainers.store import TrialRecord
+from bankwise.trainers.task import TaskSource
 
 
 def init(
     folder: Path,
-    network: str,
-    data: str,
+    source: TaskSource,
     budget: str,
     launch: Launch,
     recipe: Recipe,
@@ -26,20 +35,21 @@ def init(
     accounting: str = "file",
     max_ram: int | None = None,
     max_ops: int | None = None,
-    data_root: Path | None = None,
-    limit: int | None = None,
-    validation: float | None = None,
     trial_epochs: int = 8,
     seed: int = 0,
     teacher: bool = True,
     encoding: str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Experiment:
-    """Write the folder. Everything is tried before: the data are read, the network traced, the budget met."""
-    root = None if data_root is None else str(data_root)
-    source, code = anywhere(TaskSource(network, data, recipe, root, limit, space.keep, validation))
-    shape = source.make().shape
+    """Write the folder. Everything is tried before: the data are read, the network traced and rehearsed, the budget
+    met. `tell` is called with each line on the images."""
+    source, code = anywhere(source, recipe)
+    task = source.make(recipe)
+    shape, recipe = task.shape, rehearse(task, SearchSpace(task.shape, space).smallest)
+    recipe = dataclasses.replace(recipe, metric=find_metric(recipe.metric, task.data.kind).name)  # for `show` to name
     experiment = Experiment(
         source=source,
+        training=recipe,
         budget=budget,
         input_shape=shape.input_shape,
         classes=shape.classes,
@@ -52,15 +62,26 @@ def init(
         teacher=teacher,
         seed=seed,
         code=code,
+        identity=task.identity(),
     )
     write_folder(folder, experiment, launch)
+    for line in task.data.lines():
+        tell(line)
     return experiment
 
 
-def told(best: Best, plan: Path) -> dict:
+def best_plan(best: Best) -> Plan:
+    """The plan, with what images it is for."""
+    source, identity = best.experiment.source, best.experiment.identity or {}
+    names = identity.get("class_names")
+    return dataclasses.replace(best.plan, images=Images(source.normalization, None if names is None else tuple(names)))
+
+
+def summary(best: Best, plan: Path) -> dict[str, Any]:
     """The best plan of an experiment as plain JSON values; it was written to `plan`."""
     return {
         "plan": str(plan),
+        "metric": best.experiment.training.metric,
         "accuracy": best.accuracy,
         "file_bytes": best.cost.file_bytes,
         "paper_bits": best.cost.paper_bits,
@@ -75,16 +96,27 @@ def told(best: Best, plan: Path) -> dict:
     }
 
 
+def trial_rows(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """Trials as plain JSON values: `codes` are the choices of the layers in their order."""
+    return [
+        {
+            "status": record.status,
+            "accuracy": None if record.metrics is None else record.metrics["accuracy"],
+            "file_bytes": None if record.metrics is None else record.metrics.get("file_bytes"),
+            "epochs": len(record.epochs),
+            "codes": " ".join(choice.code() for choice in record.plan.layers.values()),
+            "reason": record.reason,
+        }
+        for record in records
+    ]
+
+
 def train_command(best: Best, plan: Path) -> list[str]:
     """What trains the plan in full and exports it, by the experiment's recipe."""
     source = best.experiment.source
     command = ["bankwise", "train", "--plan", str(plan), "--data", source.data]
-    if source.data_root is not None:
-        command += ["--data-root", source.data_root]
-    if source.limit is not None:
-        command += ["--limit", str(source.limit)]
-    if source.validation is not None:
-        command += ["--validation", str(source.validation)]
+    for option in data_options(source):
+        command += option
     command += ["--recipe", str(best.folder / "recipe.yaml"), "--seed", str(best.experiment.seed)]
     if not best.experiment.teacher:
         command.append("--no-teacher")

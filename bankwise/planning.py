@@ -1,116 +1,242 @@
-"""What a budget buys, by the closed form: range, plan, staircase, shadow price. Nothing is trained."""
+"""Plans by the closed form, before any training: `plan` with everything around them, `solve` for the plan alone.
+
+The score of a plan is the weighted capture (`strategies.scores`); searches start from the same plan.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
+from torch import nn
 
-from search_space.budget import Budget
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.space import SearchSpace
-from strategies import BudgetedSpace, make_strategy
-from strategies.scores import log_rate
-from strategies.solver import shadow_prices
+from bankwise.plan_report import PlanReport, PricedPlan, ShadowPrices, Staircase
+from bankwise.search_space.accounting import Accounting, make_accounting
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.search_space.limits import Limits
+from bankwise.search_space.networks import IN_MEMORY
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.shape import NetworkShape
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.trace import trace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.scores import layer_weights, mean_capture, total, weighted_capture
+from bankwise.strategies.solver import Problem, Solution, optima, shadow_prices
+from bankwise.unspent import unspent
 
-STEPS = 12
-MORE = 1024  # bytes that the shadow price is asked for
-
-
-@dataclass(frozen=True)
-class Step:
-    """The best plan of at most `budget_bytes`; `rate` is the geometric mean over its layers of the rate."""
-
-    budget_bytes: int
-    file_bytes: int
-    paper_bits: int
-    rate: float
-    plan: Plan
-
-
-@dataclass(frozen=True)
-class Shadow:
-    """What `bytes` further bytes buy: the share by which the mean rate grows, the layers whose choice changes, and the
-    share by which each layer's rate grows where that layer alone may change (empty under `max_ops`)."""
-
-    bytes: int
-    gain: float
-    changes: dict[str, tuple[str, str]]
-    layers: dict[str, float]
+STEPS = 12  # of the staircase
+MORE = 1024  # bytes that the shadow prices are for
 
 
-class Planner:
-    """The closed form's answers over a space, within `max_ram` and `max_ops`, in one accounting.
+def plan(
+    network: str | nn.Module | NetworkShape | SearchSpace,
+    budget: Limits | Budget | str | int | None = None,
+    *,
+    space: SpaceSettings | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+    accounting: str | Accounting = "file",
+    max_ram: int | None = None,
+    max_ops: int | None = None,
+) -> PlanReport:
+    """Price a network and, with a budget, solve for its plan of largest weighted capture; no data, no training.
 
-    The rate of a layer is its choice's information bits a weight; the score of a plan is the sum of their logarithms.
+    `network` is a reference such as "resnet20", a module of any output (which needs `input_shape` (channels, height,
+    width) and `classes`), a traced shape or a space; `space` says what layers may be. `budget` is in bytes or text as
+    `Budget.parse` reads it, in `accounting`; `max_ram` and `max_ops` are those of `Limits`. The staircase runs from the
+    smallest budget to the one beyond which more bytes give no larger score.
+
+    Raises InfeasibleBudget where no plan keeps the limits, BankwiseError for other bad input.
+
+    >>> from bankwise import plan
+    >>> report = plan("tiny", "2KiB")
+    >>> report.price.file_bytes <= 2048
+    True
+    >>> bool((report.staircase.file_bytes <= report.staircase.budget_bytes).all())
+    True
     """
+    shape, counted = _shape(network, space, input_shape, classes), make_accounting(accounting)
+    module = network if isinstance(network, nn.Module) else None
+    if budget is None:
+        return _Planner(_space(network, shape, space, math.inf), counted, max_ram, max_ops, module).report()
+    limits = _limits(budget, shape, counted, max_ram, max_ops)
+    made = _space(network, shape, space, limits.budget.bytes)
+    planner = _Planner(made, make_accounting(limits.budget.accounting), limits.max_ram, limits.max_ops, module)
+    return planner.report(limits.budget, str(limits.budget.bytes if isinstance(budget, Limits | Budget) else budget))
+
+
+def price_plan(shape: NetworkShape, plan: Plan, budget: Budget | None = None, text: str | None = None) -> PlanReport:
+    """The report of a given plan: its price alone; `text` is the budget as the user wrote it.
+
+    Raises BankwiseError where it is no plan of the network, InfeasibleBudget where it is over the budget.
+    """
+    cost = price(shape, plan)
+    if budget is not None:
+        taken = make_accounting(budget.accounting).plan_bytes(cost)
+        if taken > budget.bytes:
+            raise InfeasibleBudget(f"the plan takes {taken:,} bytes, over the budget of {budget}")
+    return PlanReport(shape, None if budget is None else budget.accounting, budget, text, plan, cost)
+
+
+def solve(
+    space: SearchSpace | NetworkShape,
+    budget: Limits | Budget | str | int,
+    *,
+    accounting: str | Accounting = "file",
+    max_ram: int | None = None,
+    max_ops: int | None = None,
+) -> Plan:
+    """The plan of largest weighted capture in the budget, exactly: the short form of `plan`.
+
+    >>> from bankwise import SearchSpace, price, solve
+    >>> from bankwise.search_space.networks import build
+    >>> from bankwise.search_space.trace import trace
+    >>> shape = trace(build("tiny", classes=10, in_channels=1), "tiny", (1, 8, 8), 10)
+    >>> plan = solve(SearchSpace(shape), "2KiB")
+    >>> price(shape, plan).file_bytes <= 2048
+    True
+    """
+    shape = _shape(space)
+    limits = _limits(budget, shape, make_accounting(accounting), max_ram, max_ops)
+    limited = BudgetedSpace(_space(space, shape, None, limits.budget.bytes), limits)
+    return limited.plan(limited.solve(weighted_capture(limited)))
+
+
+def _shape(
+    network: str | nn.Module | NetworkShape | SearchSpace,
+    settings: SpaceSettings | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+) -> NetworkShape:
+    if isinstance(network, SearchSpace):
+        return network.shape
+    keep = settings.keep if settings is not None else ()
+    if isinstance(network, str):
+        from bankwise.inputs import traced
+
+        return traced(network, None, None, input_shape, classes, keep)
+    if isinstance(network, nn.Module):
+        if input_shape is None or classes is None:
+            raise BankwiseError("a module is traced for given images: input_shape and classes are needed")
+        return trace(network, IN_MEMORY, input_shape, classes, keep, any_output=True)
+    return network
+
+
+def _space(network: object, shape: NetworkShape, settings: SpaceSettings | None, budget: float) -> SearchSpace:
+    """The space that was given, or that of the shape, of the kinds that are usual for that many bytes."""
+    if isinstance(network, SearchSpace):
+        return network
+    return SearchSpace(shape, (settings or SpaceSettings()).within(budget, shape))
+
+
+def _limits(
+    budget: Limits | Budget | str | int,
+    shape: NetworkShape,
+    accounting: Accounting,
+    max_ram: int | None,
+    max_ops: int | None,
+) -> Limits:
+    if isinstance(budget, Limits):
+        return budget
+    parsed = budget if isinstance(budget, Budget) else Budget.parse(budget, shape, accounting)
+    return Limits(parsed, max_ram, max_ops)
+
+
+class _Planner:
+    """The closed form's answers over a space under `max_ram` and `max_ops`, in one accounting."""
 
     def __init__(
-        self, space: SearchSpace, accounting: str = "file", max_ram: int | None = None, max_ops: int | None = None
+        self,
+        space: SearchSpace,
+        accounting: Accounting,
+        max_ram: int | None,
+        max_ops: int | None,
+        network: nn.Module | None = None,
     ):
-        self.space, self.accounting, self.limits = space, accounting, (max_ram, max_ops)
+        self.space, self.accounting, self.max_ram, self.max_ops = space, accounting, max_ram, max_ops
+        self.network = network  # in memory
+        largest = accounting.fixed(space.prices) + sum(int(row.max()) for row in accounting.table(space.prices))
+        self.largest = accounting.in_bytes(largest)
 
-    def within(self, budget: int) -> BudgetedSpace:
-        return BudgetedSpace(self.space, Budget(budget, self.accounting), *self.limits)
+    def under(self, budget: int) -> BudgetedSpace:
+        """The plans of at most `budget` bytes. Raises InfeasibleBudget."""
+        limits = Limits(Budget(budget, self.accounting.name), self.max_ram, self.max_ops)
+        return BudgetedSpace(self.space, limits, self.network)
 
-    @cached_property
-    def _free(self) -> BudgetedSpace:
-        """The space without a budget: with that of its largest plan."""
-        prices = self.space.prices
-        if self.accounting == "file":
-            return self.within(prices.fixed_file_bytes + sum(int(row.max()) for row in prices.file_bytes))
-        return self.within(-(-sum(int(row.max()) for row in prices.paper_bits) // 8))
-
-    @cached_property
-    def reach(self) -> tuple[Step, Step]:
-        """The smallest and the largest plan."""
-        return tuple(
-            self._step(self._free, self._free.solve([sign * row.astype(float) for row in self._free.costs]))
+    def report(self, budget: Budget | None = None, text: str | None = None) -> PlanReport:
+        if budget is not None:
+            self.under(budget.bytes)  # the user's budget is the first to be refused
+        free = self.under(self.largest)
+        smallest, largest = (
+            self._priced(free, free.plan(free.solve([sign * row.astype(float) for row in free.costs])))
             for sign in (-1, 1)
         )
+        staircase = Staircase.of(self._staircase(free, smallest))
+        if budget is None:
+            return PlanReport(self.space.shape, self.accounting.name, space=self.space, smallest=smallest,
+                              largest=largest, staircase=staircase)  # fmt: skip
+        best, more = self._best(free, [budget.bytes, budget.bytes + MORE])
+        cost = price(self.space.shape, best.plan)
+        return PlanReport(
+            self.space.shape, self.accounting.name, budget, text, best.plan, cost,
+            best.capture, self._uniform(budget.bytes), self._shadow_prices(best, more), self.space, smallest, largest,
+            staircase, unspent(self.under(budget.bytes), self.accounting.plan_bytes(cost)),
+        )  # fmt: skip
 
-    def _step(self, within: BudgetedSpace, indices: np.ndarray, budget: int | None = None) -> Step:
-        plan = within.plan(indices)
-        cost = price(self.space.shape, plan)
-        logs = [math.log(plan.layers[layer.name].rate(layer)) for layer in self.space.shape.layers]
-        own = cost.file_bytes if self.accounting == "file" else -(-cost.paper_bits // 8)
-        return Step(budget or own, cost.file_bytes, cost.paper_bits, math.exp(math.fsum(logs) / len(logs)), plan)
+    def _problem(self, free: BudgetedSpace) -> tuple[Problem, tuple[int, ...]]:
+        """The solver's problem, and its further limits beside the bytes."""
+        scores = weighted_capture(free)
+        if free.layer_ops is None:
+            return free.problem(scores), ()
+        costs = tuple(np.stack(pair, 1) for pair in zip(free.costs, free.operations, strict=True))
+        return Problem(costs, tuple(scores), self.space.names), (free.layer_ops,)
 
-    def best(self, budget: int) -> Step:
-        """The plan of largest score within the budget, exactly. Raises InfeasibleBudget."""
-        within = self.within(budget)
-        return self._step(within, within.solve(log_rate(within)), budget)
+    def _best(self, free: BudgetedSpace, budgets: list[int]) -> list[PricedPlan]:
+        """The plan of largest score for each budget in bytes, exactly."""
+        problem, further = self._problem(free)
+        found = optima(problem, [self.accounting.capacity(budget) - free.fixed for budget in budgets], further)
+        return [self._solved(free, one, budget) for one, budget in zip(found, budgets, strict=True)]
 
-    def uniform(self, budget: int) -> Step | None:
-        """The uniform plan of largest closed-form score within the budget; None where no uniform plan fits."""
-        within = self.within(budget)
-        plan = make_strategy("uniform", within).ask()
-        return None if plan is None else self._step(within, within.indices(plan), budget)
-
-    def staircase(self) -> list[Step]:
-        """The best plans from the smallest budget to the one beyond which more bytes buy nothing."""
-        least = self.reach[0].budget_bytes
-        enough = self._step(self._free, self._free.solve(log_rate(self._free))).budget_bytes
+    def _staircase(self, free: BudgetedSpace, smallest: PricedPlan) -> list[PricedPlan]:
+        """From the smallest budget to the one beyond which the score grows no more, evenly in the logarithm."""
+        enough = self._priced(free, free.plan(free.solve(weighted_capture(free)))).budget_bytes
+        least = smallest.budget_bytes
         between = np.geomspace(max(least, 1), max(enough, 1), STEPS).astype(int)[1:-1]
-        return [self.best(budget) for budget in sorted({least, *between.tolist(), enough})]
+        return self._best(free, sorted({least, *between.tolist(), enough}))
 
-    def shadow(self, step: Step) -> Shadow:
-        """What one more KiB buys."""
-        more = self.best(step.budget_bytes + MORE)
+    def _solved(self, free: BudgetedSpace, solution: Solution, budget: int) -> PricedPlan:
+        return self._priced(free, free.plan(solution.indices), budget)
+
+    def _priced(self, free: BudgetedSpace, plan: Plan, budget: int | None = None) -> PricedPlan:
+        """`plan` and its price; the budget is by default what it takes."""
+        cost = price(free.space.shape, plan)
+        capture = mean_capture(free, total(weighted_capture(free), free.indices(plan).tolist()))
+        own = budget or self.accounting.plan_bytes(cost)
+        return PricedPlan(own, cost.file_bytes, cost.paper_bits, capture, plan)
+
+    def _uniform(self, budget: int) -> PricedPlan | None:
+        """The uniform plan of largest closed-form score in the budget; None where no uniform plan fits."""
+        limited = self.under(budget)
+        plan = make_strategy("uniform", limited).ask()
+        return None if plan is None else self._priced(limited, plan, budget)
+
+    def _shadow_prices(self, best: PricedPlan, more: PricedPlan) -> ShadowPrices:
+        """What a budget of MORE further bytes, whose best plan is `more`, would give."""
         changes = {
             name: (str(choice), str(more.plan.layers[name]))
-            for name, choice in step.plan.layers.items()
+            for name, choice in best.plan.layers.items()
             if choice != more.plan.layers[name]
         }
-        return Shadow(MORE, more.rate / step.rate - 1, changes, self._alone(step))
+        return ShadowPrices(MORE, more.capture / best.capture - 1, changes, self._layer_gains(best.budget_bytes))
 
-    def _alone(self, step: Step) -> dict[str, float]:
-        within = self.within(step.budget_bytes)
-        if within.max_ops is not None:
+    def _layer_gains(self, budget: int) -> dict[str, float]:
+        if self.max_ops is not None:
             return {}
-        extra = MORE if self.accounting == "file" else 8 * MORE
-        gains = shadow_prices(within.problem(log_rate(within)), within.capacity, extra).layers
-        return {name: math.expm1(gain) for name, gain in zip(self.space.names, gains, strict=True)}
+        limited = self.under(budget)
+        extra = self.accounting.capacity(MORE)
+        gains = shadow_prices(limited.problem(weighted_capture(limited)), limited.capacity, extra).layers
+        own = np.expm1(gains / layer_weights(limited)).tolist()
+        return dict(zip(self.space.names, own, strict=True))

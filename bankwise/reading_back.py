@@ -2,69 +2,215 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from search_space.errors import BankwiseError, unknown
-from search_space.modelfile import ModelFile, read
-from search_space.price import price
-from trainers.data import ImageData, load_data
-from trainers.evaluate import ImageNetPixels, accuracy
+from torch import nn
+
+from bankwise.inputs import fed_as, take
+from bankwise.run_folder import RunFolder
+from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.images import Images
+from bankwise.search_space.imports import code_in_files, reference_of
+from bankwise.search_space.price import price
+from bankwise.search_space.strict import parse_json
+from bankwise.search_space.targets.file.container import ModelFile, read
+from bankwise.trainers.data import ImageData
+from bankwise.trainers.data_sets import find_data_set
+from bankwise.trainers.evaluate import outputs_on
+from bankwise.trainers.metric import AUTO, find_metric
+from bankwise.trainers.task import TaskSource
 
 SPLITS = ("test", "validation")
 
 
-def evaluate_file(
+@dataclass(frozen=True)
+class Evaluation:
+    """An exported file on data: `accuracy` is the share of right answers among `images` images of `split`, which
+    come from `origin`, or what else `metric` is.
+
+    `beside` is what the run that the file lies in measured: budget_bytes, plan, baseline_uniform, uncompressed; None
+    where it lies alone.
+    """
+
+    model: str
+    network: str
+    data: str
+    split: str
+    images: int
+    origin: str
+    normalization: str
+    metric: str
+    accuracy: float
+    file_bytes: int
+    paper_bits: int
+    paper_bits_per_weight: float
+    beside: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return values | dict(values.pop("beside"))
+
+
+def evaluate(
     path: str | Path,
-    data: str | ImageData,
+    data: object,
     split: str = "test",
     *,
-    data_root: str | Path | None = None,
-    limit: int | None = None,
-    validation: float | None = None,
+    metric: str | Callable[..., object] | None = None,
+    normalization: str | None = None,
     allow_code: bool = False,
-    imagenet: bool = False,
-) -> dict:
-    """Accuracy (0 to 1) of the file on the `split` of the data, and its price. BankwiseError where they do not fit.
+    network: nn.Module | None = None,
+) -> Evaluation:
+    """Measure the file, or that of a run's or a conversion's folder, on the `split`, "test" or "validation", of the
+    data, which are as in `bankwise.search`.
 
-    With `imagenet` images enter less ImageNet's mean, over its deviation, else in [-1, 1].
+    `normalization` says how pixels enter ("symmetric" or "imagenet"); None: as the file records, else as the data
+    description says. `metric` is as in `bankwise.search`; None: that of the run that the file lies in, else the usual
+    one for the labels. Validation images are split off as in the run that the file lies in, unless the description has
+    a limit or a validation share of its own. Images of a folder are resized to what the file takes. `allow_code`
+    imports and runs a network of the user's own, `network` is the module where the file is of one in memory.
 
-    In a run's folder, what the run measured for its baselines on the same split and data stands beside it.
+    Raises BankwiseError where file and data do not fit: other images, another normalization or other classes.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    file = read(path, allow_code)
+    path = model_of(path)
+    file, folder = read(path, allow_code, network), path.parent
+    summary, settings = _values(folder / "summary.json"), _values(folder / "settings.json")
+    if split == "validation" and summary.get("file_bytes") == file.size:
+        data = _of_run(data, file.plan.network, settings)
+    images = _images(path, file, data, split, normalization, network)
+    _check(path, file, images, summary)
+    cost = price(file.shape, file.plan)
+    recorded = _metric_of_run(settings)
+    with code_in_files(allow_code, () if metric is None else (reference_of("metric", metric),)):
+        measured = find_metric(reference_of("metric", metric or recorded), images.kind)
+    return Evaluation(
+        model=str(path),
+        network=file.plan.network,
+        data=images.name,
+        split=split,
+        images=len(images.test()[1] if split == "test" else images.val_y),
+        origin=images.origins.get(split, images.name),
+        normalization=images.normalization,
+        metric=measured.name,
+        accuracy=measured(*outputs_on(file.network(), images, split)),
+        file_bytes=file.size,
+        paper_bits=cost.paper_bits,
+        paper_bits_per_weight=cost.paper_bits_per_weight,
+        beside=_beside(summary, settings, file, images, split),
+    )
+
+
+def model_of(path: str | Path) -> Path:
+    """The exported file: `path`, or that in the folder `path`. Raises BankwiseError for a folder that has none."""
+    if not Path(path).is_dir():
+        return Path(path)
+    folder = RunFolder(path)
+    if not folder.model.exists():
+        hint = "repeat its command to finish it" if folder.settings.exists() else "name a run, a conversion or a file"
+        raise BankwiseError(f"{str(path)!r} holds no {folder.model.name}: {hint}")
+    return folder.model
+
+
+def data_of(path: str | Path) -> TaskSource | None:
+    """The data description of the run or conversion whose file or folder `path` is; None where there is none."""
+    folder = model_of(path).parent
+    if not RunFolder(folder).model.exists() or model_of(path).name != RunFolder(folder).model.name:
+        return None
+    recorded = _values(folder / "settings.json").get("source")
+    if isinstance(recorded, dict):
+        return TaskSource.from_dict(recorded)
+    named = _values(folder / "summary.json").get("data")
+    return TaskSource("", named) if isinstance(named, str) else None
+
+
+def _images(
+    path: str | Path,
+    file: ModelFile,
+    data: object,
+    split: str,
+    normalization: str | None,
+    network: nn.Module | None,
+) -> ImageData:
+    """The data's split, normalized as asked or as the file says, and of the file's image size where they can be
+    resized."""
+    recorded = file.images.normalization
     if isinstance(data, str):
-        data = load_data(data, root=data_root, limit=limit, validation=validation)
+        data = TaskSource(file.plan.network, data)
+    if not isinstance(data, TaskSource):
+        images = take(network or file.plan.network, data).data
+        return images.fed(fed_as(normalization, recorded, images.normalization, str(path)))
+    size = data.image_size
+    if size is None and find_data_set(data.data).kind.resizes:
+        size = file.shape.input_shape[1]
+    used = fed_as(normalization, recorded, data.normalization, str(path))
+    return dataclasses.replace(data, normalization=used, image_size=size).load(only=split)
+
+
+def fitting_images(
+    path: str | Path, file: ModelFile, data: object, split: str, network: nn.Module | None = None
+) -> ImageData:
+    """The images of `data`, all of `split`, as the file takes them. Raises BankwiseError where they do not fit."""
+    images = _images(path, file, data, split, None, network)
+    _check(path, file, images, {})
+    return images
+
+
+def _check(path: str | Path, file: ModelFile, data: ImageData, summary: Mapping[str, Any]) -> None:
     for what, mine, given in (
         ("images of shape", file.shape.input_shape, data.input_shape),
         ("classes:", file.shape.classes, data.classes),
     ):
         if mine != given:
             raise BankwiseError(f"{str(path)!r} is for {what} {_text(mine)}, data set {data.name!r} has {_text(given)}")
-    pixels, labels = data.test() if split == "test" else (data.val_x, data.val_y)
-    cost = price(file.shape, file.plan)
-    network = ImageNetPixels(file.network()) if imagenet else file.network()
-    return {
-        "model": str(path),
-        "network": file.plan.network,
-        "data": data.name,
-        "split": split,
-        "images": len(labels),
-        "accuracy": accuracy(network, pixels, labels),
-        "file_bytes": file.size,
-        "paper_bits": cost.paper_bits,
-        "paper_bits_per_weight": cost.paper_bits_per_weight,
-        **_beside(Path(path).parent, file, data.name, split),
-    }
+    recorded, names = file.images, summary.get("class_names")
+    if isinstance(names, list) and (named := Images(class_names=tuple(map(str, names)))).digest == recorded.digest:
+        recorded = dataclasses.replace(recorded, class_names=named.class_names)  # for the error to name
+    recorded.check(data.images, repr(str(path)), f"data set {data.name!r}")
 
 
 def _text(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _beside(folder: Path, file: ModelFile, data: str, split: str) -> dict:
-    """Budget, plan and baselines of the run that the file lies in; null where it lies alone."""
+def _of_run(data: object, network: str, settings: Mapping[str, Any]) -> object:
+    """The data description with the limit and the validation share of the run's, where it is of the same data and says
+    neither: of other images some were trained on."""
+    described = TaskSource(network, data) if isinstance(data, str) else data
+    recorded = settings.get("source")
+    if not isinstance(described, TaskSource) or not isinstance(recorded, dict):
+        return data
+    if (described.data, described.limit, described.validation) != (recorded.get("data"), None, None):
+        return data
+    return dataclasses.replace(described, limit=recorded.get("limit"), validation=recorded.get("validation"))
+
+
+def _metric_of_run(settings: Mapping[str, Any]) -> str:
+    recipe = settings.get("recipe")
+    named = recipe.get("metric") if isinstance(recipe, dict) else None
+    return named if isinstance(named, str) else AUTO
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """What a JSON file of the run holds that the exported file lies in; nothing where it lies alone."""
+    try:
+        values = parse_json(path.read_bytes(), "it")
+    except (OSError, BankwiseError):  # no such file, or none that can be read
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _beside(
+    summary: Mapping[str, Any], settings: Mapping[str, Any], file: ModelFile, data: ImageData, split: str
+) -> dict[str, Any]:
+    """Budget, plan and baselines of the run that the file lies in; null where it lies alone, or other images were
+    measured there."""
     missing = {
         "budget_bytes": None,
         "plan": None,
@@ -72,13 +218,13 @@ def _beside(folder: Path, file: ModelFile, data: str, split: str) -> dict:
         "uncompressed": {"accuracy": None, "bytes": file.shape.float_bytes},
     }
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        fits = summary["file_bytes"] == file.size and summary["data"] == data
+        fits = summary["file_bytes"] == file.size and summary["data"] == data.name
+        fits = fits and settings["identity"]["checksums"][split] == data.identity()["checksums"][split]
         key = "test_accuracy" if split == "test" else "accuracy"
         found = {
             name: summary[name] and {"accuracy": summary[name][key], "bytes": summary[name]["bytes"]}
             for name in ("baseline_uniform", "uncompressed")
         }
         return {"budget_bytes": summary["budget_bytes"], "plan": summary["plan"], **found} if fits else missing
-    except (OSError, ValueError, KeyError, TypeError):  # no run's summary, or none that can be read
+    except (KeyError, TypeError):
         return missing

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from search_space.errors import BankwiseError
-from search_space.files import write_text
+from bankwise.search_space.errors import BankwiseError, short
+from bankwise.search_space.files import write_text
+from bankwise.search_space.locks import alone_in, is_left_by_lock
+from bankwise.search_space.strict import parse_json
+from bankwise.trainers.identity import differences
+from bankwise.trainers.store import check_metrics
+
+MORE = ("trials", "uniform_trials", "time")  # settings that a run may be given more of
+FULL = re.compile(r"(searched|uniform)-\d|(search|uniform)-finalist-")  # files of full trainings
 
 
 class RunFolder:
@@ -21,50 +33,153 @@ class RunFolder:
         self.settings = self.path / "settings.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self._logged: set[str] | None = None
 
-    def claim(self, settings: dict) -> None:
-        """Make the folder this search's own; one that holds another search is an error."""
+    @classmethod
+    def of_model(cls, path: Path) -> RunFolder | None:
+        """The run, finished or under way, whose model lies at `path`; None where that is a file like any other."""
+        folder = cls(path.parent)
+        return folder if path.name == folder.model.name and folder.settings.exists() else None
+
+    @contextmanager
+    def claimed(self, settings: dict[str, Any]) -> Iterator[RunFolder]:
+        """Make the folder this run's own, for one process at a time. What fails before anything was trained leaves the
+        folder to others.
+
+        Raises BankwiseError for a folder that holds a run of other settings, something else, or is in use.
+        """
+        self.check(settings)
+        with alone_in(self.path):
+            self.check(settings)  # another process may have begun a run in the meantime
+            if self.grows(settings):
+                self._reopen()
+            self.write(self.settings, settings)
+            self.checkpoints.mkdir(exist_ok=True)
+            try:
+                yield self
+            except BaseException:
+                if all(path.suffix == ".diverged" for path in self.checkpoints.iterdir()):
+                    self.settings.unlink()
+                    shutil.rmtree(self.checkpoints)
+                raise
+
+    def _reopen(self) -> None:
+        """Make a run go on with more trials. Its full trainings are of the plans that were best without them."""
+        self.summary.unlink(missing_ok=True)
+        for path in self.checkpoints.iterdir():
+            if FULL.match(path.name):
+                path.unlink()
+        if self.metrics.exists():
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(self.metrics, "".join(line for line in lines if '"phase": "final"' not in line))
+
+    @contextmanager
+    def converted_into(self) -> Iterator[RunFolder]:
+        """Make the folder that of a conversion, for one process at a time.
+
+        Raises BankwiseError for a folder that holds anything but a conversion, or is in use.
+        """
+        self.check_converted()
+        with alone_in(self.path):
+            self.check_converted()
+            yield self
+
+    def check_converted(self) -> None:
+        """BankwiseError where the folder holds anything but a conversion."""
+        files = {file.name for file in (self.model, self.plan, self.summary)} | {"report.html", "plots"}
+        if not self.path.exists():
+            return
+        if not self.path.is_dir() or any(
+            not (path.name in files or is_left_by_lock(path)) for path in self.path.iterdir()
+        ):
+            raise BankwiseError(f"{str(self.path)!r} exists and is not the folder of a conversion; choose another one")
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """BankwiseError where the folder holds a run of other settings, or something else."""
         if self.settings.exists():
-            held = self.read(self.settings)
-            wrong = sorted(key for key in held.keys() | settings if held.get(key) != settings.get(key))
+            there, now = self.read(self.settings), json.loads(json.dumps(settings))
+            wrong = list(differences(there | _grown(there, now), now))
             if wrong:
                 raise BankwiseError(
-                    f"{str(self.path)!r} holds a search with other settings ("
-                    + ", ".join(f"{key}: {held.get(key)!r} there, {settings.get(key)!r} now" for key in wrong[:3])
-                    + "); repeat those to resume it, or choose another folder"
+                    f"{str(self.path)!r} holds a run with other settings ({', '.join(wrong[:4])}); repeat those to "
+                    "resume it, or choose another folder"
                 )
-        elif self.path.exists() and (not self.path.is_dir() or any(not _half(path) for path in self.path.iterdir())):
+        elif self.path.exists() and (not self.path.is_dir() or any(not _begun(path) for path in self.path.iterdir())):
             raise BankwiseError(f"{str(self.path)!r} exists and is not a run folder; choose another folder")
-        self.write(self.settings, settings)
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    def finished(self) -> dict | None:
-        """The summary of a run that is through, else None."""
-        return self.read(self.summary) if self.summary.exists() and self.model.exists() else None
+    def grows(self, settings: dict[str, Any]) -> bool:
+        """Whether the folder holds a run of fewer trials, and of otherwise these settings (`check`)."""
+        return self.settings.exists() and bool(_grown(self.read(self.settings), settings))
 
-    def write(self, path: Path, values: dict) -> None:
+    def finished(self) -> bool:
+        return self.summary.exists() and self.model.exists()
+
+    def write(self, path: Path, values: dict[str, Any]) -> None:
         write_text(path, json.dumps(values, indent=2) + "\n")
 
-    def read(self, path: Path) -> dict:
+    def read(self, path: Path) -> dict[str, Any]:
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_bytes()
         except OSError as error:
             raise BankwiseError(f"cannot read {str(path)!r}: {error.strerror}; is it a finished run?") from None
-        except ValueError:
-            raise BankwiseError(f"{str(path)!r} is damaged (not JSON); delete it and run again to resume") from None
-        if not isinstance(values, dict):
-            raise BankwiseError(f"{str(path)!r} is damaged (not a JSON object); delete it and run again to resume")
+        try:
+            values = parse_json(text, "it")
+            if not isinstance(values, dict):
+                raise BankwiseError("it is not a JSON object")
+        except BankwiseError as error:
+            raise BankwiseError(f"{str(path)!r} is damaged ({error}); delete it and run again to resume") from None
         return values
 
-    def log(self, event: dict) -> None:
-        """Append one line to metrics.jsonl."""
+    def measured(self, path: Path) -> dict[str, Any]:
+        """The metrics of a full training, as LABEL.json holds them."""
+        values = self.read(path)
         try:
+            check_metrics(values)
+        except BankwiseError as error:
+            raise BankwiseError(f"{str(path)!r} is damaged ({error}); delete it and run again to resume") from None
+        return values
+
+    def log(self, key: str, event: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl, unless a line of that key is there: a resumed run may log again."""
+        try:
+            if self._logged is None:
+                self._logged = self._keys()
+            if key in self._logged:
+                return
             with self.metrics.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(event) + "\n")
+                stream.write(json.dumps({"key": key, **event}) + "\n")
         except OSError as error:
             raise BankwiseError(f"cannot write {str(self.metrics)!r}: {error.strerror}") from None
+        self._logged.add(key)
+
+    def _keys(self) -> set[str]:
+        """Keys of the lines that are there; one that a killed process wrote by half is cut off."""
+        if not self.metrics.exists():
+            return set()
+        text = self.metrics.read_bytes().decode("utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_text(self.metrics, whole)
+        keys = set()
+        for line in whole.splitlines():
+            try:
+                keys.add(str(parse_json(line.encode(), "line")["key"]))
+            except (BankwiseError, KeyError, TypeError):
+                raise BankwiseError(f"{str(self.metrics)!r} is damaged (line {short(line)}); delete it") from None
+        return keys
 
 
-def _half(path: Path) -> bool:
-    """A file that a killed process had not yet given its name."""
-    return path.name.startswith(".settings.json.")
+def _grown(there: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What `now` asks more of than was recorded. No time limit is more than any."""
+    found = {}
+    for name in MORE:
+        old, new = there.get(name), now.get(name)
+        more = isinstance(old, int | float) and isinstance(new, int | float) and old < new
+        if more or (name == "time" and old is not None and new is None):
+            found[name] = new
+    return found
+
+
+def _begun(path: Path) -> bool:
+    """What a process leaves that was killed before it wrote the settings."""
+    return path.name == "checkpoints" or is_left_by_lock(path)

@@ -8,287 +8,301 @@ final trainings over several seeds, the test set (read once, at the end).
 from __future__ import annotations
 
 import dataclasses
-import json
-import statistics
+import functools
+import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bankwise.engines import ENGINES
-from bankwise.phases import Phases, Progress, Watch
+from torch import nn
+
+from bankwise.choosing import Choosing
+from bankwise.deadline import Deadline
+from bankwise.inputs import Inputs, take
+from bankwise.logs import Logs, check_logs
+from bankwise.made import made
+from bankwise.measuring import (
+    DIVERGED,
+    Measured,
+    check_some,
+    confusion,
+    measure_files,
+    measure_networks,
+    metric_of,
+    trained,
+)
+from bankwise.progress import Meter, OnProgress, Progress, told_finished
+from bankwise.result import SearchResult
 from bankwise.run_folder import RunFolder
-from bankwise.widths import WidthTrials, best_network, check_network, most_trials, narrowest
-from search_space.budget import Budget
-from search_space.errors import BankwiseError, unknown
-from search_space.networks import stages
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.space import SearchSpace, SpaceSettings
-from strategies import STRATEGIES, BudgetedSpace, make_strategy
-from strategies.job import EngineOptions, Job
-from trainers.data import ImageData, load_data
-from trainers.loop import EpochReport
-from trainers.recipe import Recipe
-from trainers.task import Task, TaskSource, make_task
-from trainers.trial import TrialResult
-
-_COUNTS = ("trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "trial_epochs", "width_epochs")
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
-    tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full, `finalist_seeds` times. The
-    best of them all by the mean on the validation split, and the best uniform one beside it, are trained over `seeds`
-    further seeds. `widths` are multipliers of channels, searched for every stage of the
-    network before the plan is (`bankwise.widths`), by trainings of `width_epochs` (None: of `trial_epochs`)."""
-
-    strategy: str = "evolution"
-    engine: str = "local"
-    trials: int = 16
-    uniform_trials: int = 4
-    finalists: int = 2
-    finalist_seeds: int = 2
-    seeds: int = 3
-    seed: int = 0
-    trial_epochs: int = 8
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=40))
-    space: SpaceSettings = field(default_factory=SpaceSettings)
-    max_ram: int | None = None
-    max_ops: int | None = None
-    widths: tuple[float, ...] = ()
-    width_epochs: int | None = None
-
-    def __post_init__(self):
-        if self.strategy not in STRATEGIES:
-            raise unknown("strategy", self.strategy, STRATEGIES)
-        if self.engine not in ENGINES:
-            raise unknown("engine", self.engine, ENGINES)
-        for width in self.widths:
-            if not 0 < width < float("inf"):
-                raise BankwiseError(f"width {width:g} must be a number above 0 such as 0.5")
-        if self.width_epochs is not None and not self.widths:
-            raise BankwiseError(f"width_epochs={self.width_epochs} is for searched widths: give widths too")
-        for name in _COUNTS:
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise BankwiseError(f"{name}={getattr(self, name)} must be at least 1")
-
-    def work(self, network: str) -> dict[str, int]:
-        """Epochs that each phase is planned to train."""
-        full, finalists = self.recipe.epochs, self.finalists * self.finalist_seeds * self.recipe.epochs
-        work = {}
-        if self.widths:
-            work["widths"] = 2 * (self.width_epochs or self.trial_epochs) * most_trials(stages(network), self.widths)
-        work |= {"uncompressed": self.seeds * full, "prepare": full if STRATEGIES[self.strategy].trains_supernet else 0}
-        work["search"] = self.trials * self.trial_epochs
-        both = self.strategy != "uniform"
-        work |= {"uniform": self.uniform_trials * self.trial_epochs} if both else {}
-        work |= {"search finalists": finalists} | ({"uniform finalists": finalists} if both else {})
-        return work | {"final searched": self.seeds * full, "final uniform": self.seeds * full, "test": 0}
+from bankwise.search_settings import SearchSettings
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.imports import code_in_files
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.space import SearchSpace
+from bankwise.shown import metric_name
+from bankwise.strategies import BudgetedSpace
+from bankwise.strategies.engines import Engine, make_engine
+from bankwise.surroundings import Surroundings
+from bankwise.trainers.loop import EpochReport
+from bankwise.trainers.recipe import Recipe, aimed
+from bankwise.trainers.rehearsal import rehearse
+from bankwise.trainers.task import Task
+from bankwise.trainers.trial import TrialResult, run_trial
+from bankwise.trainings import TrainInFull, Trainings
+from bankwise.unspent import unspent
+from bankwise.widths import WidthTrials, best_network, check_network, narrowest, rehearse_widths
 
 
 def search(
-    network: str,
-    data: str | ImageData,
+    network: str | nn.Module | Callable[..., nn.Module] | None,
+    data: object,
     budget: str | int,
-    out: str | Path,
+    out: str | Path | None = None,
     settings: SearchSettings | None = None,
     *,
     accounting: str = "file",
-    data_root: str | Path | None = None,
-    limit: int | None = None,
-    validation: float | None = None,
-    watch: Watch | None = None,
-    options: EngineOptions | None = None,
-) -> dict:
-    """Search, train and export; returns the summary, also in OUT/summary.json. Called again, a killed search resumes
-    and a finished one returns its summary.
+    progress: bool = False,
+    on_progress: OnProgress | None = None,
+    options: Mapping[str, object] | None = None,
+    loss: str | Callable[..., object] | None = None,
+    metric: str | Callable[..., object] | None = None,
+    class_weights: str | Sequence[float] | None = None,
+    log: Sequence[str] = (),
+) -> SearchResult:
+    """Search, train and export into the folder `out`; also writes OUT/summary.json. Called again, a killed search
+    resumes and a finished one returns its result; with more trials either goes on from its own.
 
-    `network` is a reference (`search_space.networks`), `data` a name (`trainers.data`) or the data itself, `budget` as
-    in `Budget.parse`, `limit` and `validation` as in `load_data`, `options` how the engine spreads the trials. Raises
-    InfeasibleBudget before any training, BankwiseError for other bad input.
+    `network` is a reference (`bankwise.search_space.networks`), an nn.Module, which is trained from the weights that it
+    has, a function that makes one, or None where `data` is a TaskSource, whose network it then is. `data` is a data
+    set's name (`bankwise.trainers.data_sets`), a TaskSource, ImageData, a torch Dataset or a pair of them (training,
+    test), or arrays (x, y) or (x_train, y_train, x_test, y_test): pixels uint8 (N, H, W), (N, H, W, C) or (N, C, H, W),
+    labels (N,), or several labels or values an image (`bankwise.trainers.data_sets.in_memory`). `budget` as in
+    `Budget.parse`; `options` are those of the engine (`bankwise.strategies.engines`), such as {"workers": 2}. `loss`,
+    `metric` (the higher the better) and `class_weights` replace those of the recipe (`bankwise.Recipe`), and may be
+    functions. Without `out` the folder is runs/NETWORK-DATA-BUDGET. Nothing is printed, unless `progress` shows how far
+    it is, on stderr. `log` names further logs (`bankwise.logs`): tensorboard, wandb, mlflow, optuna.
+
+    The file of a module in memory names it "in-memory": `load(path, network=module)` gives it back.
+
+    Raises InfeasibleBudget before any training, BankwiseError for other bad input.
     """
     settings = settings or SearchSettings()
+    recipe = aimed(settings.recipe, loss, metric, class_weights)
+    settings = dataclasses.replace(settings, recipe=recipe)
+    inputs = take(network, data, settings.space.keep)
+    out = _folder(inputs, budget) if out is None else out
+    if not progress:
+        return search_in(inputs, budget, out, settings, accounting, on_progress, options, log)
+    from bankwise.cli.progress import Display
+
+    with Display() as display:
+
+        def told(event: Progress) -> None:
+            display(event)
+            if on_progress is not None:
+                on_progress(event)
+
+        return search_in(inputs, budget, out, settings, accounting, told, options, log)
+
+
+def _folder(inputs: Inputs, budget: str | int) -> Path:
+    parts = (inputs.source.network, inputs.data.name, str(budget))
+    return Path("runs") / "-".join(re.sub(r"[^\w.]+", "-", part).strip("-") for part in parts)
+
+
+def check(inputs: Inputs, budget: str | int, settings: SearchSettings, accounting: str = "file") -> Budget:
+    """The budget. Raises InfeasibleBudget, or BankwiseError, where none can be searched in it."""
     if settings.widths:
-        check_network(network)
-    source = None
-    if isinstance(data, str):
-        root = None if data_root is None else str(Path(data_root).resolve())
-        source = TaskSource(network, data, settings.recipe, root, limit, settings.space.keep, validation)
-        data = load_data(data, root=root, limit=limit, validation=validation)
-    task = make_task(network, data, settings.recipe, settings.space.keep)
-    limits = Budget.parse(budget, task.shape, accounting)
-    smallest = task
+        check_network(inputs.source.network)
+    task = inputs.task(settings.recipe)
+    limit = Budget.parse(budget, task.shape, accounting)
     if settings.widths:
-        smallest = make_task(narrowest(network, settings.widths), data, settings.recipe, settings.space.keep)
-    space = budgeted(smallest, limits, settings)
+        task = inputs.of(narrowest(inputs.source.network, settings.widths)).task(settings.recipe)
+    settings.budgeted(task, limit)
+    return limit
+
+
+def search_in(
+    inputs: Inputs,
+    budget: str | int,
+    out: str | Path,
+    settings: SearchSettings,
+    accounting: str = "file",
+    on_progress: OnProgress | None = None,
+    options: Mapping[str, object] | None = None,
+    log: Sequence[str] = (),
+) -> SearchResult:
+    """`search` with network and data that were read (`bankwise.inputs.take`)."""
+    check_logs(log)
+    keep = inputs.source.keep
+    settings = dataclasses.replace(settings, space=dataclasses.replace(settings.space, keep=keep))
+    limit = check(inputs, budget, settings, accounting)  # an error before anything is written
+    task = inputs.task(settings.recipe)
+    engine = make_engine(settings.engine, **(options or {}))
+    recipe = rehearse(task, SearchSpace(task.shape, settings.space).smallest)
+    if settings.widths:
+        recipe = rehearse_widths(
+            inputs, recipe, settings.space, lambda narrow: settings.budgeted(narrow, limit), settings.widths
+        )
+    settings = dataclasses.replace(settings, recipe=recipe)
+    task = dataclasses.replace(task, recipe=settings.recipe)
     folder = RunFolder(out)
-    folder.claim(
-        {
-            "network": network,
-            "data": data.name,
-            "training_images": len(data.train_y),
-            "budget": str(budget),
-            "accounting": accounting,
-            **_plain(settings),
-        }
-    )
-    return folder.finished() or _Search(task, space, folder, settings, watch, source, options).run()
+    record = {
+        "network": inputs.source.network,
+        "data": inputs.data.name,
+        "training_images": len(inputs.data.train_y),
+        "budget": str(budget),
+        "accounting": accounting,
+        **settings.to_dict(),
+        "source": inputs.source.to_dict(),
+        "identity": task.identity(),
+        "made_in": Surroundings.now(inputs.source, options or {}).to_dict(),
+        "deadline": _deadline(folder, settings.time),
+    }
+    with code_in_files(False, settings.named_code(inputs.source)):  # the folder may be of somebody else
+        if folder.finished():
+            folder.check(record)
+        finished = folder.finished() and not folder.grows(record)
+        if not finished:
+            with folder.claimed(record):
+                told = Meter({}, on_progress).note
+                with Logs(log, folder.path, folder.read(folder.settings), told) as logs:
+                    _Search(inputs, task, limit, folder, settings, on_progress, engine, logs).run()
+        result = SearchResult.read(out, inputs.module, allow_code=True)
+        if finished:
+            told_finished(folder.path, on_progress, "; more trials (--trials) would go on from it")
+        return result
 
 
-def budgeted(task: Task, limits: Budget, settings: SearchSettings) -> BudgetedSpace:
-    return BudgetedSpace(SearchSpace(task.shape, settings.space), limits, settings.max_ram, settings.max_ops)
+def _deadline(folder: RunFolder, limit: float | None) -> float | None:
+    """When all is to be done, in seconds since 1970: as an unfinished run of the same limit recorded it when it
+    began."""
+    if limit is None:
+        return None
+    there = folder.read(folder.settings) if folder.settings.exists() else {}
+    recorded = there.get("deadline")
+    if there.get("time") == limit and isinstance(recorded, float) and not folder.finished():
+        return recorded
+    return time.time() + limit
 
 
-def _plain(settings: SearchSettings) -> dict:
-    """Settings as JSON has them: lists for tuples."""
-    return json.loads(json.dumps(dataclasses.asdict(settings)))
+@dataclass(frozen=True)
+class _Search:
+    """A search under way, phase after phase."""
 
+    inputs: Inputs
+    task: Task
+    budget: Budget
+    folder: RunFolder
+    settings: SearchSettings
+    on_progress: OnProgress | None
+    engine: Engine
+    logs: Logs
 
-class _Search(Phases):
-    """A search under way."""
+    def run(self) -> None:
+        begin, settings, folder = time.time(), self.settings, self.folder
+        self.engine.check()
+        work = settings.work(self.inputs.source.network)
+        together = getattr(self.engine.options, "workers", 1)
+        deadline = Deadline(folder.read(folder.settings)["deadline"], work, together)
 
-    def __init__(
-        self,
-        task: Task,
-        space: BudgetedSpace,
-        folder: RunFolder,
-        settings: SearchSettings,
-        watch: Watch | None,
-        source: TaskSource | None,
-        options: EngineOptions | None,
-    ):
-        super().__init__(task, folder, settings.recipe, settings.seed, settings.work(task.shape.network), watch)
-        self.space, self.settings, self.source, self.options = space, settings, source, options
+        def on_epoch(phase: str, number: int, epoch: EpochReport) -> None:
+            deadline.told(phase, epoch.seconds)
+            self.logs.epoch(phase, number, epoch)
 
-    def run(self) -> dict:
-        begin = time.time()
-        ENGINES[self.settings.engine].check(self.options or EngineOptions())
-        widths = self.choose_widths() if self.settings.widths else None
-        seeds = self.settings.seeds
-        uncompressed = self.uncompressed(seeds)
-        plan, uniform_plan = self.choose()
-        plan.save(self.folder.plan)
-        searched = self.final("searched", plan, seeds)
-        uniform = None
-        if uniform_plan is not None:
-            uniform_plan.save(self.folder.uniform_plan)
-            uniform = searched if uniform_plan == plan else self.final("uniform", uniform_plan, seeds)
-        self.watch("test", 0, "reading the files back")
-        summary = {
-            "network": self.task.shape.network,
-            "data": self.task.data.name,
-            "budget": self.folder.read(self.folder.settings)["budget"],
-            "accounting": self.space.budget.accounting,
-            "budget_bytes": self.space.budget.bytes,
-            **self.publish(plan, searched),
-            "strategy": self.settings.strategy,
-            "found_by": "uniform" if plan == uniform_plan else self.settings.strategy,
-            "widths": widths,
-            "baseline_uniform": None,
-            "uncompressed": self.measure_networks(uncompressed),
-        }
-        if uniform is not None:
-            cost = price(self.task.shape, uniform_plan)
-            summary["baseline_uniform"] = self.measure_files(uniform) | {
-                "bytes": cost.file_bytes,
-                "paper_bits": cost.paper_bits,
-                "plan": str(self.folder.uniform_plan),
-            }
-        summary["seconds"] = time.time() - begin
-        self.folder.write(self.folder.summary, summary)
-        return summary
+        meter = Meter(work, self.on_progress, metric_name(metric_of(self.task)), on_epoch)
+        meter.data(self.inputs.data, settings.recipe)
+        inputs, widths = self.choose_widths(meter) if settings.widths else (self.inputs, None)
+        task = inputs.task(settings.recipe) if settings.widths else self.task
+        trainings = Trainings(
+            inputs, task, folder, settings.recipe, settings.seed, meter, self.train_in_full(), self.logs
+        )
+        uncompressed = trainings.uncompressed(settings.seeds)
+        space = self.budgeted(task)
+        chosen = Choosing(settings, trainings, space, self.engine, deadline).run()
+        images = self.inputs.data.images
+        dataclasses.replace(chosen.plan, images=images).save(folder.plan)
+        if chosen.uniform in (None, chosen.plan):
+            meter.without("final uniform")
+        searched = trainings.final("searched", chosen.plan, settings.seeds)
+        check_some("the plan", searched)
+        cost = price(task.shape, chosen.plan)
+        uniform, uniform_cost = None, cost
+        if chosen.uniform is not None:
+            dataclasses.replace(chosen.uniform, images=images).save(folder.uniform_plan)
+            same = chosen.uniform == chosen.plan
+            uniform = searched if same else trainings.final("uniform", chosen.uniform, settings.seeds)
+            uniform_cost = price(task.shape, chosen.uniform)
+        if uniform is not None and not trained(uniform):
+            meter("test", 0, f"no baseline: all final trainings of the uniform plan failed: {uniform[0][DIVERGED]}")
+            uniform = None
+        meter("test", 0, "reading the files back")
+        trainings.publish(searched)
+        result = SearchResult(
+            folder=folder.path,
+            network=task.shape.network,
+            data=task.data.name,
+            plan=chosen.plan,
+            planned_bytes=cost.file_bytes,
+            paper_bits_per_weight=cost.paper_bits_per_weight,
+            searched=_of_file(measure_files(task, cost, searched), folder),
+            uniform=None if uniform is None else measure_files(task, uniform_cost, uniform),
+            uncompressed=measure_networks(task, uncompressed),
+            trials=(),
+            seconds=time.time() - begin,
+            settings=folder.read(folder.settings),
+            budget=folder.read(folder.settings)["budget"],
+            budget_bytes=self.budget.bytes,
+            accounting=self.budget.accounting,
+            strategy=settings.strategy,
+            found_by="uniform" if chosen.plan == chosen.uniform else settings.strategy,
+            widths=widths,
+            ended=chosen.ended,
+            unspent=unspent(space, space.accounting.plan_bytes(cost)),
+            made=made(),
+            metric=metric_of(task),
+            confusion=confusion(task, folder.model),
+        )
+        folder.write(folder.summary, result.to_dict())
+        self.logs.end(result.to_dict())
 
-    def choose_widths(self) -> dict[str, float]:
-        """Go on with the network of the best widths; the validation accuracy of each that was tried."""
-        settings, done = self.settings, 0
+    def budgeted(self, task: Task) -> BudgetedSpace:
+        return self.settings.budgeted(task, self.budget)
+
+    def choose_widths(self, meter: Meter) -> tuple[Inputs, dict[str, float]]:
+        """The network of the best widths; the validation accuracy of each that was tried."""
+        done = 0
 
         def report(network: str, epoch: EpochReport) -> None:
             nonlocal done
             done += 1
-            self.watch("widths", done, f"{network} epoch {epoch.epoch}/{epoch.epochs} accuracy {epoch.accuracy:.4f}")
+            meter("widths", done, f"{network} epoch {epoch.epoch}/{epoch.epochs} {meter.told(epoch.accuracy)}")
 
-        trials = WidthTrials(
-            self.task.shape.network,
-            self.task.data,
-            self.seeded(0, settings.width_epochs or settings.trial_epochs),
-            lambda task: budgeted(task, self.space.budget, settings),
-            settings.space.keep,
-            self.folder,
-            report,
+        settings = self.settings
+        recipe = dataclasses.replace(
+            settings.recipe, seed=settings.seed, epochs=settings.width_epochs or settings.trial_epochs
         )
+        trials = WidthTrials(self.inputs, recipe, self.budgeted, self.folder, report)
         network, accuracies = best_network(trials, settings.widths)
-        self.task = make_task(network, self.task.data, self.task.recipe, settings.space.keep)
-        self.space = budgeted(self.task, self.space.budget, settings)
-        if self.source is not None:
-            self.source = dataclasses.replace(self.source, network=network)
-        return accuracies
+        return self.inputs.of(network), accuracies
 
-    def choose(self) -> tuple[Plan, Plan | None]:
-        """The best finalist of all, and the best uniform one (None where no uniform plan is within the budget)."""
-        settings = self.settings
-        plans = self.finalists("search", settings.strategy, settings.trials)
-        if not plans:
-            raise BankwiseError(
-                f"strategy {settings.strategy!r} finds no plan within the budget of {self.space.budget}; "
-                "a per-layer strategy does"
-            )
-        if settings.strategy == "uniform":
-            plan = self.best("search", plans)[0] if len(plans) > 1 else plans[0]
-            return plan, plan
-        uniform = self.finalists("uniform", "uniform", settings.uniform_trials)
-        if not uniform:
-            return self.best("search", plans)[0] if len(plans) > 1 else plans[0], None
-        best, best_uniform = self.best("search", plans), self.best("uniform", uniform)
-        return max(best, best_uniform, key=lambda pair: pair[1])[0], best_uniform[0]
-
-    def best(self, phase: str, plans: list[Plan]) -> tuple[Plan, float]:
-        """The finalist of the best mean validation accuracy over its seeds, and that accuracy. No seed is a final one;
-        each training has another teacher, as far as there are any: plans differ in how much they hang on it."""
-        settings = self.settings
-        seeds = [0, *range(1 + settings.seeds, settings.seeds + settings.finalist_seeds)]
-        means = [self.mean_over(seeds, phase, rank, plan) for rank, plan in enumerate(plans)]
-        return max(zip(plans, means, strict=True), key=lambda pair: pair[1])
-
-    def mean_over(self, seeds: list[int], phase: str, rank: int, plan: Plan) -> float:
-        units = range(rank * len(seeds), (rank + 1) * len(seeds))
-        trained = [
-            self.full(f"{phase} finalists", f"{phase}-finalist-{rank}-seed{seed}", plan, seed, unit, number)
-            for number, (seed, unit) in enumerate(zip(seeds, units, strict=True))
-        ]
-        return statistics.fmean(result["accuracy"] for result in trained)
-
-    def finalists(self, phase: str, name: str, trials: int) -> list[Plan]:
-        """Search by short trials; the plans that are the best by the validation split."""
-        strategy = make_strategy(name, self.space, self.seed)
-        journal = self.folder.path / f"{phase}.json"
-        if not journal.exists():
-            if phase == "search":
-                self.watch("prepare", 0, f"strategy {name}")
-            task = dataclasses.replace(self.task, recipe=self.seeded(0))
-            strategy.prepare(task, self.folder.checkpoints, self.epochs("prepare", 0, task.recipe.epochs))
-        recipe = self.seeded(0, self.settings.trial_epochs)
-
-        def on_result(number: int, metrics: dict) -> None:
-            self.folder.log({"phase": phase, "trial": number, **metrics})
-            self.watch(phase, (number + 1) * recipe.epochs, f"accuracy {metrics['accuracy']:.4f}")
-
-        def on_epoch(number: int, epoch: EpochReport) -> None:
-            self.epochs(phase, number, recipe.epochs)(epoch)
-
-        job = Job(strategy, self.task, recipe, trials, journal, self.source, on_epoch, on_result)
-        records = ENGINES[self.settings.engine](job, self.options)
-        ranked = sorted(records, key=lambda record: -record["metrics"]["accuracy"])[: self.settings.finalists]
-        return [Plan.from_dict(record["plan"]) for record in ranked]
-
-    def train_in_full(
-        self, task: Task, plan: Plan, recipe: Recipe, file: Path, checkpoint: Path, report
-    ) -> TrialResult:
-        """By several processes, where the engine can and the options say so."""
-        train, options = ENGINES[self.settings.engine].train_in_full, self.options or EngineOptions()
-        if train is None or options.together == 1:
-            return super().train_in_full(task, plan, recipe, file, checkpoint, report)
-        return train(task, plan, recipe, file, checkpoint, options)
+    def train_in_full(self) -> TrainInFull:
+        """One full training: by several processes, where the engine can and the options say so."""
+        return functools.partial(_together, self.engine) if self.engine.trains_together else run_trial
 
 
-__all__ = ["ENGINES", "Progress", "SearchSettings", "Watch", "search"]
+def _together(
+    engine: Engine, task: Task, plan: Plan, recipe: Recipe, *, file: Path, checkpoint: Path, report: object
+) -> TrialResult:
+    """As an engine trains: it reports no epochs."""
+    return engine.train_in_full(task, plan, recipe, file, checkpoint)
+
+
+def _of_file(measured: Measured, folder: RunFolder) -> Measured:
+    """The size as it is on disk."""
+    return dataclasses.replace(measured, bytes=folder.model.stat().st_size)
+
+
+__all__ = ["SearchSettings", "search"]

@@ -12,17 +12,21 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from bankwise.inputs import Inputs
 from bankwise.run_folder import RunFolder
-from search_space.errors import BankwiseError, InfeasibleBudget
-from search_space.networks import at_widths, network_names, stages
-from strategies import BudgetedSpace
-from strategies.scores import weighted_capture
-from trainers.data import ImageData
-from trainers.loop import EpochReport
-from trainers.recipe import Recipe
-from trainers.task import Task, make_task, train_uncompressed
-from trainers.trial import run_trial
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.search_space.networks import at_widths, network_names, stages
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace
+from bankwise.strategies.scores import weighted_capture
+from bankwise.trainers.loop import EpochReport
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.rehearsal import rehearse
+from bankwise.trainers.task import Task, train_uncompressed
+from bankwise.trainers.trial import run_trial
 
 Widths = tuple[float, ...]  # a multiplier of channels for each stage
 
@@ -63,7 +67,9 @@ def climb(
     for step in steps:
         if better(alike := (step,) * count, best):
             best = alike
-    for stage in range(count if best is not None and count > 1 else 0):
+    if best is None or count == 1:
+        return best, scores
+    for stage in range(count):
         middle = steps.index(best[stage])
         for step in steps[max(0, middle - 1) : middle] + steps[middle + 1 : middle + 2]:
             if better(one := (*best[:stage], step, *best[stage + 1 :]), best):
@@ -71,27 +77,41 @@ def climb(
     return best, scores
 
 
+def rehearse_widths(
+    inputs: Inputs, recipe: Recipe, space: SpaceSettings, budgeted: Callable[[Task], BudgetedSpace],
+    multipliers: Sequence[float],
+) -> Recipe:  # fmt: skip
+    """The recipe as the networks of all multipliers that fit can be trained by it (`trainers.rehearsal.rehearse`): one
+    after another, before the first is trained. Raises BankwiseError where one of them cannot be trained."""
+    for multiplier in sorted(set(multipliers)):
+        task = inputs.of(at_widths(inputs.source.network, (multiplier,))).task(recipe)
+        try:
+            budgeted(task)
+        except InfeasibleBudget:
+            continue
+        recipe = rehearse(task, SearchSpace(task.shape, space).smallest)
+    return recipe
+
+
 @dataclass(frozen=True)
 class WidthTrials:
-    """Tries widths of `network` within the budget of `budgeted`: the float network for the recipe's epochs, then the
-    child of the budget's closed-form plan for as many. What is through lies in the folder's checkpoints."""
+    """Tries widths of the inputs' network in the budget of `budgeted`: the float network for the recipe's epochs, then
+    the child of the budget's closed-form plan for as many. Finished ones lie in the folder's checkpoints."""
 
-    network: str
-    data: ImageData
+    inputs: Inputs
     recipe: Recipe
     budgeted: Callable[[Task], BudgetedSpace]
-    keep: tuple[str, ...]
     folder: RunFolder
     report: Callable[[str, EpochReport], None] = lambda name, epoch: None
 
     def __call__(self, widths: Widths) -> float | None:
-        """Validation accuracy; None where no plan is within the budget."""
+        """Validation accuracy; None where no plan fits the budget."""
         name = at_widths(self.network, widths)
         label = "width-" + re.sub(r"[^\w.]+", "-", name)
         kept = self.folder.checkpoints / f"{label}.json"
         if kept.exists():
-            return self.folder.read(kept)["accuracy"]
-        task = make_task(name, self.data, self.recipe, self.keep)
+            return self._logged(self.folder.read(kept))
+        task = self.inputs.of(name).task(self.recipe)
         try:
             space = self.budgeted(task)
         except InfeasibleBudget:
@@ -108,14 +128,25 @@ class WidthTrials:
         plan = space.plan(space.solve(weighted_capture(space)))
         result = run_trial(task, plan, self.recipe, checkpoint=checkpoints[1], report=report)
         event = {"network": name, "accuracy": result.accuracy, "file_bytes": result.file_bytes}
-        self.folder.log({"phase": "widths", **event})
         self.folder.write(kept, event)
         for checkpoint in checkpoints:
             checkpoint.unlink(missing_ok=True)
-        return result.accuracy
+        return self._logged(event)
+
+    @property
+    def network(self) -> str:
+        return self.inputs.source.network
+
+    def _logged(self, event: dict[str, Any]) -> float | None:
+        accuracy: float | None = event["accuracy"]
+        if accuracy is not None:
+            self.folder.log(f"widths {event['network']}", {"phase": "widths", **event})
+        return accuracy
 
 
 def best_network(trials: WidthTrials, multipliers: Sequence[float]) -> tuple[str, dict[str, float]]:
     """The network of the best widths found, and the accuracy of each that was tried. The narrowest must fit."""
     best, scores = climb(stages(trials.network), multipliers, trials)
+    if best is None:
+        raise BankwiseError(f"no width of {trials.network!r} fits the budget")
     return at_widths(trials.network, best), {at_widths(trials.network, w): a for w, a in scores.items()}

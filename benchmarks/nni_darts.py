@@ -9,7 +9,7 @@ Variants, each in a process of its own, which take their steps in turns:
                       own parameters and convolves, the feature maps are mixed
 The last two run in NNI's Lightning module by NNI's Classification evaluator (Adam); a step is what it does between
 two batches. The processor's time is given too: others on the machine disturb it less. Memory is the peak of the process
-above what it held before the network was made. Images are 32x32; the first and last layer have one choice, int8.
+above that before the network was made. Images are 32x32; the first and last layer have one choice, int8.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def compare(options: argparse.Namespace) -> None:
             for variant, worker in workers.items():
                 worker.stdin.write("step\n")
                 worker.stdin.flush()
-                times[variant].append(told(worker))
-        peaks = {variant: told(worker)[0] for variant, worker in workers.items()}
+                times[variant].append(read_line(worker))
+        peaks = {variant: read_line(worker)[0] for variant, worker in workers.items()}
     finally:
         for worker in workers.values():
             worker.kill()
@@ -79,7 +79,7 @@ def start(variant: str, options: argparse.Namespace) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def told(worker: subprocess.Popen) -> list[float]:
+def read_line(worker: subprocess.Popen) -> list[float]:
     """The next numbers that a worker says; NNI and Lightning may talk in between."""
     for line in worker.stdout:
         if line.startswith("> "):
@@ -100,7 +100,7 @@ class Turns:
 
 
 def work(options: argparse.Namespace) -> None:
-    from strategies.nni.nas import SharedBankLayer  # noqa: F401 - its imports belong to no variant
+    from bankwise.strategies.engines.nni.nas import SharedBankLayer  # noqa: F401 - its imports belong to no variant
 
     torch.manual_seed(0)
     before = status_bytes("VmRSS")
@@ -114,13 +114,14 @@ def work(options: argparse.Namespace) -> None:
 
 def efficient(options: argparse.Namespace):
     """A budgeted space of as many efficient choices a layer, and its network."""
-    from search_space.budget import Budget
-    from search_space.networks import build
-    from search_space.space import SearchSpace, SpaceSettings
-    from search_space.trace import trace
-    from strategies.budgeted import BudgetedSpace
-    from strategies.frontier import frontier
-    from strategies.scores import log_capture
+    from bankwise.search_space.budget import Budget
+    from bankwise.search_space.networks import build
+    from bankwise.search_space.settings import SpaceSettings
+    from bankwise.search_space.space import SearchSpace
+    from bankwise.search_space.trace import trace
+    from bankwise.strategies.budgeted import BudgetedSpace
+    from bankwise.strategies.frontier import frontier
+    from bankwise.strategies.scores import log_capture
 
     network = build(options.network, classes=10, in_channels=3)
     shape = trace(network, options.network, (3, 32, 32), 10)
@@ -133,7 +134,7 @@ def efficient(options: argparse.Namespace):
 
 
 def run_supernet(options: argparse.Namespace) -> None:
-    from search_space.supernet import Supernet
+    from bankwise.search_space.supernet import Supernet
 
     network, space = efficient(options)
     supernet = Supernet(network, space.space.shape, space.space.choices, space.costs, space.capacity)
@@ -155,9 +156,9 @@ def run_darts(options: argparse.Namespace) -> None:
     from pytorch_lightning import Callback
     from torch.utils.data import TensorDataset
 
-    from search_space.layer import GeneratedLayer, replace_module
-    from strategies.nni.nas import BankSpace
-    from strategies.nni.nas.source import SpaceSource
+    from bankwise.search_space.layer import GeneratedLayer, replace_module
+    from bankwise.strategies.engines.nni.nas import BankSpace
+    from bankwise.strategies.engines.nni.nas.source import SpaceSource
 
     class Candidates(ModelSpace):
         """Each layer an nni LayerChoice among the children's layers."""

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from search_space.networks import build
-from search_space.price import price
-from search_space.space import SearchSpace
-from search_space.trace import trace
+from bankwise.search_space.networks import build
+from bankwise.search_space.price import price
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.trace import trace
 
 REPEATS = 5
 

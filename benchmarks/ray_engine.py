@@ -21,14 +21,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bankwise.engines import ENGINES
-from search_space.budget import Budget
-from search_space.space import SearchSpace
-from strategies import BudgetedSpace, make_strategy
-from strategies.job import EngineOptions, Job
-from trainers.data import load_data
-from trainers.recipe import Recipe
-from trainers.task import Task, make_task
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.engines import Job, make_engine
+from bankwise.trainers.data import load_data
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import Task, make_task
 
 VARIANTS = {"local": ("local", 1), "Ray, 1 worker": ("ray", 1), "Ray, 2 workers": ("ray", 2)}
 BUDGET, NETWORK = "4KiB", "small"
@@ -77,11 +76,11 @@ def run(
     ended: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
-            make_strategy("random", space, seed=0), task, recipe, trials, Path(folder) / "search.json",
+            make_strategy("random", space, seed=0), task, recipe, trials, Path(folder) / "search",
             on_result=lambda number, metrics: ended.append(time.perf_counter()),
         )  # fmt: skip
         start = time.perf_counter()
-        records = ENGINES[engine].run(job, EngineOptions(workers=workers))
+        records = make_engine(engine, workers=workers).run(job)
         end = time.perf_counter()
     first = ended[workers - 1]  # the first of each worker
     times.trial.append((ended[-1] - first) / (trials - workers))

@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from strategies.solver import Problem, Solution, solve, solve_many
+from bankwise.strategies.solver import Problem, Solution, solve, solve_many
 
 TARGETS = {20: 30.0, 100: 200.0}  # layers -> milliseconds, at 90 choices a layer
 KINDS = ("prices", "concave", "random", "correlated", "equal", "unreachable")

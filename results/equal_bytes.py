@@ -15,18 +15,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.targets.file.container import read
 from bankwise.searching import SearchSettings, search
+from bankwise.strategies.baselines import baseline
+from bankwise.trainers.data import ImageData, load_data
+from bankwise.trainers.evaluate import accuracy
+from bankwise.trainers.loop import train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
+from bankwise.trainers.trial import run_trial
 from results.jobs import run_jobs
-from search_space.modelfile import read
-from search_space.plan import Plan
-from search_space.price import price
-from strategies.baselines import baseline
-from trainers.data import ImageData, load_data
-from trainers.evaluate import accuracy
-from trainers.loop import train
-from trainers.recipe import Recipe
-from trainers.task import make_task
-from trainers.trial import run_trial
 
 FLOAT = "float32"
 
@@ -57,7 +57,7 @@ class Study:
 
 
 def searched(study: Study, root: str, folder: Path, kib: float, settings: SearchSettings) -> dict:
-    found = search(study.network, study.load(root), round(kib * 1024), folder, settings)
+    found = search(study.network, study.load(root), round(kib * 1024), folder, settings).to_dict()
     plan = Plan.read(folder / "plan.yaml")
     keys = ("file_bytes", "paper_bits", "accuracies", "test_accuracies", "network", "widths")
     uniform = found["baseline_uniform"]

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from search_space.files import write_text
+from bankwise.search_space.files import write_text
 
 
 def run_jobs(

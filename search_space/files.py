@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import re
+import secrets
+import socket
 from pathlib import Path
 
-from search_space.errors import BankwiseError
+from bankwise.search_space.errors import BankwiseError
+
+TEMPORARY = ".tmp-"  # begins the name of a file that is being written, or whose writer was killed
+_NAME = re.compile(re.escape(TEMPORARY) + r"(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -16,18 +22,39 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write to a temporary file beside `path`, then rename; a full disk leaves the old file as it was."""
-    temporary = None
+    temporary = path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
+    made = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
+        with open(temporary, "xb") as stream:  # with the permissions that the umask leaves
+            made = True
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise BankwiseError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
     finally:  # also at Ctrl-C; after the rename there is nothing left to remove
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if made:
+            temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove below `folder` what writers left that were killed on this machine. Those that live are let be."""
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        name = _NAME.fullmatch(path.name)
+        if name is not None and name["host"] == socket.gethostname() and not _lives(int(name["process"])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -6,33 +6,47 @@ until the module returns although no operation reads them any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from bankwise.search_space.work import multiplications
 
 
 class Recorder(TorchDispatchMode):
     """Records which storages every operation touches while the mode is active.
 
     `constants` (parameters and buffers) are not activations. Views share their storage, so they count once. Storages
-    are held until the recorder goes, so that their ids stay unique: cheap on the meta device, all activations of the
+    are kept until the recorder goes, so that their ids stay unique: cheap on the meta device, all activations of the
     pass elsewhere.
     """
 
     def __init__(self, constants: Iterable[torch.Tensor]):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[set[int]] = []  # the storages of activations that each operation reads or writes
+        self.constants: list[set[int]] = []  # and those of constants
+        self.work: list[int] = []  # the multiplications of each operation
+        self.uncounted: dict[str, None] = {}  # names of those whose work is not known
         self._constants = [constant.untyped_storage() for constant in constants]
         self._constant_ids = {id(storage) for storage in self._constants}
         self._storages: dict[int, torch.UntypedStorage] = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        self.operations.append({self.storage(t) for t in _tensors((args, kwargs, result))} - self._constant_ids)
+        touched = {self.storage(t) for t in _tensors((args, kwargs, result))}
+        self.operations.append(touched - self._constant_ids)
+        self.constants.append(touched & self._constant_ids)
+        name, work = multiplications(func, args, kwargs, result)
+        if work is None:
+            self.uncounted[name] = None
+        self.work.append(work or 0)
         return result
 
     def storage(self, tensor: torch.Tensor) -> int:
@@ -41,6 +55,11 @@ class Recorder(TorchDispatchMode):
         if id(storage) not in self._constant_ids:
             self._storages[id(storage)] = storage
         return id(storage)
+
+    @property
+    def bytes(self) -> int:
+        """Those of all activations so far, none of them freed."""
+        return sum(storage.nbytes() for storage in self._storages.values())
 
     def live_bytes(self, image: torch.Tensor, output: object) -> list[int]:
         """Bytes of activations alive at each operation: `image` from the beginning, the tensors in `output` to the end.

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 class Part:
     """An array of `shape` whose elements take `bits` bits each.
 
-    `paper` is true for what the papers count (bank and indices of compressed layers).
+    `paper` is true for what the papers count (bank and indices of compressed layers), `real` where the codes are the
+    bit patterns of IEEE numbers (`vector.float_codes`): targets store these as such.
     """
 
     name: str
     shape: tuple[int, ...]
     bits: int
     paper: bool = False
+    real: bool = False
 
     @property
     def elements(self) -> int:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from search_space.basis import Choice, choice_from_dict
-from search_space.errors import BankwiseError, unknown
-from search_space.files import write_text
-from search_space.shape import NetworkShape
-from search_space.vector import VECTOR_BITS
+from bankwise.search_space.errors import BankwiseError, short, unknown
+from bankwise.search_space.families import Choice, choice_from_dict
+from bankwise.search_space.families.choice import MOST
+from bankwise.search_space.files import write_text
+from bankwise.search_space.images import Images
+from bankwise.search_space.imports import check_permitted, code_in_files
+from bankwise.search_space.networks import names_code
+from bankwise.search_space.shape import NetworkShape
+from bankwise.search_space.strict import read, read_file
+from bankwise.search_space.vector import VECTOR_BITS
 
 PLAN_VERSION = 1
-_KEYS = ("version", "network", "input_shape", "classes", "keep", "vector_bits", "layers")
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,14 @@ class Plan:
     """`layers` maps each layer's name to its choice, in the network's order.
 
     `network` is the reference that builds it, `keep` the patterns of modules kept in floating point, `vector_bits` the
-    bits of the folded batch norms, scales and biases.
+    bits of the folded batch norms, scales and biases. `images` says what images it was trained on, where it was; plans
+    that differ in that alone are equal.
+
+    >>> from bankwise.search_space.families import choice_from_dict
+    >>> layers = {"fc": choice_from_dict({"family": "float", "bits": 32})}
+    >>> plan = Plan("mine:make", (1, 8, 8), 10, layers)
+    >>> Plan.from_dict(plan.to_dict()) == plan
+    True
     """
 
     network: str
@@ -34,8 +46,25 @@ class Plan:
     layers: Mapping[str, Choice]
     keep: tuple[str, ...] = ()
     vector_bits: int = 8
+    images: Images | None = field(default=None, compare=False)
 
-    def to_dict(self) -> dict:
+    @property
+    def codes(self) -> dict[str, str]:
+        """The code of every layer's choice, such as S32.4.3x3."""
+        return {name: choice.code() for name, choice in self.layers.items()}
+
+    @property
+    def named_code(self) -> tuple[str, ...]:
+        """The references that may be code of the user's own."""
+        families = {choice.reference() for choice in self.layers.values()}
+        return self.network, *(name for name in families if name is not None)
+
+    @property
+    def text(self) -> str:
+        """One line, for logs: `0.0=B 1.0=S4.8.1x3`."""
+        return " ".join(f"{name}={code}" for name, code in self.codes.items())
+
+    def to_dict(self) -> dict[str, Any]:
         return {
             "version": PLAN_VERSION,
             "network": self.network,
@@ -43,45 +72,30 @@ class Plan:
             "classes": self.classes,
             "keep": list(self.keep),
             "vector_bits": self.vector_bits,
+            **({} if self.images is None else {"images": self.images.to_dict()}),
             "layers": {name: choice.to_dict() for name, choice in self.layers.items()},
         }
 
     @classmethod
-    def from_dict(cls, values: object) -> Plan:
-        if not isinstance(values, Mapping):
-            raise BankwiseError(f"a plan is a mapping with the keys {', '.join(_KEYS)}, not {type(values).__name__}")
-        if type(values.get("version")) is not int or values["version"] != PLAN_VERSION:
-            raise BankwiseError(f"version: {values.get('version')!r} is not known; this release reads {PLAN_VERSION}")
-        for key in values:
-            if key not in _KEYS:
-                raise unknown("plan key", key, _KEYS)
-        for key in _KEYS:
-            if key not in values:
-                raise BankwiseError(f"the plan lacks the key {key!r}")
-        if not isinstance(values["network"], str):
-            raise BankwiseError(f"network: {values['network']!r} is not the name of a network")
-        input_shape = values["input_shape"]
-        if not (isinstance(input_shape, list) and len(input_shape) == 3 and all(_positive(v) for v in input_shape)):
-            raise BankwiseError(f"input_shape: {input_shape!r} is not [channels, height, width]")
-        if not _positive(values["classes"]):
-            raise BankwiseError(f"classes: {values['classes']!r} is not a positive whole number")
-        if not _positive(values["vector_bits"]) or values["vector_bits"] not in VECTOR_BITS:
-            raise BankwiseError(f"vector_bits: {values['vector_bits']!r} is not one of {VECTOR_BITS}")
-        if not isinstance(values["layers"], Mapping):
-            raise BankwiseError(f"layers: {values['layers']!r} is not a mapping from layer names to choices")
-        keep = values["keep"]
-        if not isinstance(keep, list) or not all(isinstance(pattern, str) for pattern in keep):
-            raise BankwiseError(f"keep: {keep!r} is not a list of module name patterns")
+    def from_dict(cls, values: object, allow_code: bool = False) -> Plan:
+        """The plan of `to_dict`; `allow_code` as `choice_from_dict` takes it.
+
+        Raises:
+            BankwiseError: in one line, for anything else.
+        """
+        version = values.get("version", PLAN_VERSION) if isinstance(values, Mapping) else PLAN_VERSION
+        if type(version) is not int or version != PLAN_VERSION:
+            raise BankwiseError(f"plan version: {short(version)} is not known; this release reads {PLAN_VERSION}")
+        stored = read(_Stored, values, "plan")
         layers = {}
-        for name, choice in values["layers"].items():
+        for name, choice in stored.layers.items():
             try:
-                layers[str(name)] = choice_from_dict(choice)
+                layers[name] = choice_from_dict(choice, allow_code)
             except BankwiseError as error:
                 raise BankwiseError(f"layer {name!r}: {error}") from None
         return cls(
-            values["network"], tuple(input_shape), values["classes"], layers,
-            tuple(keep), values["vector_bits"],
-        )  # fmt: skip
+            stored.network, stored.input_shape, stored.classes, layers, stored.keep, stored.vector_bits, stored.images
+        )
 
     def check(self, shape: NetworkShape) -> None:
         """Raise BankwiseError unless the plan is for this network and every choice can be."""
@@ -104,7 +118,10 @@ class Plan:
             if layer.name not in self.layers:
                 raise BankwiseError(f"the plan has no choice for layer {layer.name!r} of network {shape.network!r}")
             try:
-                self.layers[layer.name].check(layer)
+                choice = self.layers[layer.name]
+                choice.check(layer)
+                if choice.vectors is not None and not choice.has_vectors(layer):
+                    raise BankwiseError(f"vectors={choice.vectors}: it has no batch norm of its own, scale or bias")
             except BankwiseError as error:
                 raise BankwiseError(f"layer {layer.name!r}: {error}") from None
 
@@ -121,21 +138,43 @@ class Plan:
         write_text(path, json.dumps(self.to_dict(), indent=2) + "\n" if path.suffix == ".json" else self.to_yaml())
 
     @classmethod
-    def read(cls, path: str | Path) -> Plan:
+    def read(cls, path: str | Path, allow_code: bool = False) -> Plan:
+        """The plan in a YAML or JSON file. A network or family of the user's own that it names needs `allow_code`.
+
+        Raises:
+            BankwiseError: the file is not a plan; in one line that names it.
+        """
+        values = read_file(path, "plan")
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise BankwiseError(f"cannot read the plan {str(path)!r}: {reason}") from None
-        try:
-            values = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise BankwiseError(f"{str(path)!r} is not YAML or JSON: {' '.join(str(error).split())}") from None
-        try:
-            return cls.from_dict(values)
+            with code_in_files(allow_code):
+                plan = cls.from_dict(values, allow_code=True)
+                if names_code(plan.network):
+                    check_permitted("network", plan.network)
+            return plan
         except BankwiseError as error:
-            raise BankwiseError(f"plan {str(path)!r}: {error}") from None
+            raise BankwiseError(f"{str(path)!r}: {error}") from None
 
 
-def _positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+@dataclass(frozen=True)
+class _Stored:
+    """A plan as files hold it: every key but `images` is needed."""
+
+    version: int
+    network: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    keep: tuple[str, ...]
+    vector_bits: int
+    layers: Mapping[str, Any]
+    images: Images | None = None
+
+    def __post_init__(self) -> None:
+        if not all(1 <= size < MOST for size in self.input_shape):
+            raise BankwiseError(
+                f"plan input_shape: {short(list(self.input_shape))} is not [channels, height, width], each at least 1 "
+                "and below 10^9"
+            )
+        if not 1 <= self.classes < MOST:
+            raise BankwiseError(f"plan classes: {short(self.classes)} is not a positive whole number below 10^9")
+        if self.vector_bits not in VECTOR_BITS:
+            raise BankwiseError(f"plan vector_bits: {short(self.vector_bits)} is not one of {VECTOR_BITS}")

@@ -33,7 +33,9 @@ def sliced_strides(model: nn.Module) -> Iterator[None]:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             channels = module.in_channels // module.groups
-            if overruns(module.kernel_size, module.stride, module.padding, channels):
+            height, width = module.kernel_size
+            down, right = module.stride
+            if overruns((height, width), (down, right), module.padding, channels):
                 stride, module.stride = module.stride, (1, 1)
                 hook = module.register_forward_pre_hook(
                     lambda _, inputs, stride=stride: (at_stride(inputs[0], stride), *inputs[1:])

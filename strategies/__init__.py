@@ -1,27 +1,29 @@
-"""Strategies propose plans; the engines run them. `make_strategy` finds one by name."""
+"""Strategies propose plans; the engines run them. Nothing is imported before it is used: NNI's tuner starts here."""
 
 from __future__ import annotations
 
-from search_space.errors import unknown
-from strategies.base import Strategy
-from strategies.budgeted import BudgetedSpace
-from strategies.evolution import Evolution
-from strategies.gradient import Gradient
-from strategies.random_search import RandomSearch
-from strategies.rate import Rate
-from strategies.sensitivity import Sensitivity
-from strategies.tpe import TPE
-from strategies.uniform import Uniform
+import importlib
+from typing import TYPE_CHECKING
 
-STRATEGIES: dict[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (Uniform, RandomSearch, Rate, Sensitivity, Gradient, Evolution, TPE)
-}
+if TYPE_CHECKING:
+    from bankwise.strategies.registry import (
+        STRATEGIES,
+        USERS,
+        BudgetedSpace,
+        Strategy,
+        find_strategy,
+        make_strategy,
+        strategy_names,
+    )
+
+DEFAULT = "evolution"  # none of results/bench is better than it on every setting
+
+__all__ = [
+    "DEFAULT", "STRATEGIES", "USERS", "BudgetedSpace", "Strategy", "find_strategy", "make_strategy", "strategy_names",
+]  # fmt: skip
 
 
-def make_strategy(name: str, space: BudgetedSpace, seed: int = 0) -> Strategy:
-    if name not in STRATEGIES:
-        raise unknown("strategy", name, STRATEGIES)
-    return STRATEGIES[name](space, seed)
-
-
-__all__ = ["STRATEGIES", "BudgetedSpace", "Strategy", "make_strategy"]
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.registry"), name)

@@ -1,7 +1,7 @@
-"""The interface of every strategy: ask for a plan, tell what it reached.
+"""The interface of every strategy: ask for a plan, tell its result.
 
-The local loop, the NNI tuner and the Ray searcher are adapters over it. A strategy is seeded, never proposes a plan
-over the budget or the same plan twice, and is wholly described by `state_dict()`.
+The ledger of trials (`bankwise.strategies.ledger`) asks and tells, whatever the engine. A strategy is seeded, never
+proposes a plan over the budget or the same plan twice, and is wholly described by `state_dict()`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from search_space.errors import BankwiseError
-from search_space.plan import Plan
-from strategies.budgeted import BudgetedSpace
-from trainers.loop import EpochReport
-from trainers.task import Task
+from bankwise.search_space.errors import BankwiseError, short
+from bankwise.search_space.plan import Plan
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.trainers.loop import EpochReport
+from bankwise.trainers.task import Task
 
 _FRESH_TRIES = 32
 
 
 class Strategy(ABC):
-    """`ask()` gives the next plan or None when there is none left; `tell(plan, metrics)` takes {"accuracy": ...}.
+    """`ask()` gives the next plan or None when there is none left; `tell(plan, metrics)` takes {"accuracy": ...}, and
+    `fail(plan)` says that a plan has no result.
 
-    A subclass implements `_propose` and, where it learns, `_observe`. All randomness comes from `self.rng`.
+    A subclass implements `_propose` and, where it learns, `_observe`. All randomness comes from `self.rng`. `results`
+    are the plans with results and their accuracies, `failed` those without; plans are indices among the choices.
     """
 
     name: ClassVar[str]
@@ -36,7 +38,8 @@ class Strategy(ABC):
         self.rng = np.random.default_rng(seed)
         self.asked: list[tuple[int, ...]] = []
         self._known: set[tuple[int, ...]] = set()
-        self.told: list[tuple[tuple[int, ...], float]] = []
+        self.results: list[tuple[tuple[int, ...], float]] = []
+        self.failed: list[tuple[int, ...]] = []
 
     def prepare(  # noqa: B027 - most look at no data
         self, task: Task, folder: Path | None = None, report: Callable[[EpochReport], None] | None = None
@@ -54,10 +57,10 @@ class Strategy(ABC):
         """Learn from a finished trial."""
 
     def ask(self) -> Plan | None:
-        for attempt in range(2 * _FRESH_TRIES):
+        for number in range(2 * _FRESH_TRIES):
             if len(self._known) >= self.space.sampler.count:
                 return None
-            found = self._propose() if attempt < _FRESH_TRIES else self.space.sample(self.rng)
+            found = self._propose() if number < _FRESH_TRIES else self.space.sample(self.rng)
             if found is None:
                 return None
             indices = tuple(int(i) for i in found)
@@ -69,8 +72,8 @@ class Strategy(ABC):
         return None
 
     def skip(self, plan: Plan) -> None:
-        """Never propose `plan`: it is out on trial elsewhere."""
-        indices = tuple(int(i) for i in self.space.indices(plan))
+        """Never propose `plan`: it is tried elsewhere."""
+        indices = self._indices(plan)
         if indices not in self._known:
             self._add(indices)
 
@@ -82,36 +85,70 @@ class Strategy(ABC):
         accuracy = float(metrics["accuracy"])
         if not np.isfinite(accuracy):
             raise BankwiseError(f"accuracy {accuracy} of a trial is not a number between 0 and 1")
-        indices = tuple(int(i) for i in self.space.indices(plan))
+        indices = self._indices(plan)
         self.skip(plan)
-        self.told.append((indices, accuracy))
+        self.results.append((indices, accuracy))
         self._observe(indices, accuracy)
+
+    def fail(self, plan: Plan) -> None:
+        """The trial of `plan` failed: it is never proposed, and the search learns nothing from it."""
+        self.skip(plan)
+        self.failed.append(self._indices(plan))
+
+    def contains(self, plan: Plan) -> bool:
+        """Whether the strategy could propose `plan`."""
+        try:
+            return self.space.fits(self.space.indices(plan))
+        except BankwiseError:
+            return False
+
+    def proposal_state(self, plan: Plan) -> dict[str, Any]:
+        """What the latest `ask`, which gave `plan`, changed; JSON-ready."""
+        return {"rng": self.rng.bit_generator.state}
+
+    def repeat_proposal(self, plan: Plan, state: Mapping[str, Any]) -> None:
+        """Take over an `ask` that gave `plan`, from its `proposal_state`, without the work of it."""
+        self._add(self._indices(plan))
+        self.rng.bit_generator.state = state["rng"]
+
+    def _indices(self, plan: Plan) -> tuple[int, ...]:
+        return tuple(int(i) for i in self.space.indices(plan))
+
+    def estimates(self) -> np.ndarray:
+        """What the accuracy of the plan of each of `results` is taken for, (results,): the measured one, unless the
+        strategy has a model of it."""
+        return np.array([accuracy for _, accuracy in self.results])
 
     @property
     def best(self) -> Plan | None:
-        """The told plan of highest accuracy, the first of equals."""
-        if not self.told:
+        """The plan of the highest estimate so far, the first of equals."""
+        if not self.results:
             return None
-        return self.space.plan(max(self.told, key=lambda pair: pair[1])[0])
+        return self.space.plan(self.results[int(self.estimates().argmax())][0])
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             "strategy": self.name,
             "seed": self.seed,
-            "sizes": list(self.space.sizes),
+            "space": self.space.identity,
             "asked": [list(indices) for indices in self.asked],
-            "told": [[list(indices), accuracy] for indices, accuracy in self.told],
+            "results": [[list(indices), accuracy] for indices, accuracy in self.results],
+            "failed": [list(indices) for indices in self.failed],
             "rng": self.rng.bit_generator.state,
         }
 
-    def load_state_dict(self, state: Mapping) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over `state`. Raises BankwiseError where it is of another strategy, search space or budget."""
         if state.get("strategy") != self.name:
-            raise BankwiseError(f"the state is of strategy {state.get('strategy')!r}, not of {self.name!r}")
-        if state.get("sizes") != list(self.space.sizes):
-            raise BankwiseError("the state is of another search space or budget")
+            raise BankwiseError(f"the state is of strategy {short(state.get('strategy'))}, not of {self.name!r}")
+        mine, theirs = self.space.identity, state.get("space")
+        if theirs != mine:
+            names = [name for name in mine if not isinstance(theirs, Mapping) or theirs.get(name) != mine[name]]
+            raise BankwiseError(f"the state is of another search space or budget ({', '.join(names)} differ)")
         self.seed = state["seed"]
         self.asked = [tuple(indices) for indices in state["asked"]]
         self._known = set(self.asked)
-        self.told = [(tuple(indices), accuracy) for indices, accuracy in state["told"]]
+        self.results = [(tuple(indices), accuracy) for indices, accuracy in state["results"]]
+        self.failed = [tuple(indices) for indices in state["failed"]]
         self.rng.bit_generator.state = state["rng"]

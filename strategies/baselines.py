@@ -21,17 +21,17 @@ from functools import lru_cache
 
 import torch
 
-from search_space.basis import Choice, Stacked, Subbit, Tiled
-from search_space.budget import Budget
-from search_space.errors import InfeasibleBudget, unknown
-from search_space.networks import at_width, build
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.shape import NetworkShape
-from search_space.space import SearchSpace, SpaceSettings
-from search_space.trace import trace
-from strategies.budgeted import BudgetedSpace
-from strategies.uniform import Uniform
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import InfeasibleBudget, unknown
+from bankwise.search_space.networks import at_width, build
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.settings import VECTORS_USUAL, SpaceSettings
+from bankwise.search_space.shape import NetworkShape
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.trace import trace
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.uniform import Uniform
 
 ENDS = ("binary", "int4", "int8")
 WIDTHS = 100  # steps of 0.01
@@ -48,10 +48,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class _Method:
-    """`kinds` of the hidden layers (`whole`: of the ends too); `family`: what the plan must have among them."""
+    """`kinds` of the hidden layers (`whole`: of the ends too); `family`: what the plan must have among them, if any."""
 
     kinds: tuple[str, ...]
-    family: type[Choice] = Choice
+    family: str | None = None
     narrow: bool = False
     whole: bool = False
 
@@ -59,9 +59,9 @@ class _Method:
 _METHODS = {
     "full": _Method(("float32",), whole=True),
     "bwn": _Method(("binary",)),
-    "tiled": _Method(("tiled",), Tiled),
-    "subbit": _Method(("subbit", "binary"), Subbit),
-    "uniform-stacked": _Method(("stacked", "binary"), Stacked),
+    "tiled": _Method(("tiled",), "tiled"),
+    "subbit": _Method(("subbit", "binary"), "subbit"),
+    "uniform-stacked": _Method(("stacked", "binary"), "stacked"),
     "int8": _Method(("int8",)),
     "int4": _Method(("int4",)),
     "narrower-1-bit": _Method(("binary",), narrow=True),
@@ -82,14 +82,15 @@ def baseline(
 ) -> Baseline | None:
     """The method's plan for files of at most `budget` bytes, or None where it cannot be that small.
 
-    `network` is a reference as `search_space.networks.build` takes it. BankwiseError where the method or the network
-    is unknown, or narrower versions are asked of one that comes in a single width.
+    `network` is a reference as `bankwise.search_space.networks.build` takes it. BankwiseError where the method or the
+    network is unknown, or narrower versions are asked of one that comes in a single width.
     """
     if method not in _METHODS:
         raise unknown("baseline", method, METHODS)
     how = _METHODS[method]
     sides = how.kinds if how.whole else tuple(ends) if how.narrow else (*how.kinds, *ends)
-    settings = SpaceSettings(how.kinds, sides, sides, keep=keep, vector_bits=32 if how.whole else 8)
+    bits, vectors = (32, ()) if how.whole else (8, VECTORS_USUAL)
+    settings = SpaceSettings(how.kinds, sides, sides, keep=keep, vector_bits=bits, vectors=vectors)
     reference = _widest(network, input_shape, classes, budget, settings) if how.narrow else network
     if reference is None:
         return None
@@ -101,7 +102,7 @@ def baseline(
     for indices in strategy.ranked:
         plan = strategy.space.plan(indices)
         choices = list(plan.layers.values())
-        if any(isinstance(choice, how.family) for choice in choices[1:-1] or choices):
+        if how.family is None or how.family in {choice.family for choice in choices[1:-1] or choices}:
             return Baseline(method, plan, price(shape, plan).file_bytes)
     return None
 

@@ -21,26 +21,25 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Choice, Composite, Integer
-from search_space.budget import Budget
-from search_space.errors import BankwiseError, unknown
-from search_space.fits import Fit, LayerFits
-from search_space.layout import choice_bytes
-from search_space.plan import Plan
-from search_space.shape import LayerShape, NetworkShape
-from search_space.space import KINDS, SearchSpace, SpaceSettings, layer_choices
-from strategies.budgeted import BudgetedSpace
-from strategies.scores import capture
-from strategies.sensitivity import channel_energies
-from strategies.solver.dominance import efficient
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.families import FAMILIES, Choice, Integer, family_of, is_users_own
+from bankwise.search_space.fits import Fit, LayerFits
+from bankwise.search_space.modules import layer_at
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.space import SearchSpace, offered_choices
+from bankwise.search_space.targets.file.layout import choice_bytes
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.sensitivity import channel_energies
+from bankwise.strategies.solver.dominance import efficient
 
-ROUNDED = ("int2", "int3", "int4", "int5", "int6", "int7", "int8", "binary")  # one choice each, fitted at once
-CONVERTED = tuple(kind for kind in KINDS if not kind.startswith("float") and kind not in ("tiled", "subbit"))
 MOST_K = 64  # filters of a bank
 BANKS = 6  # choices tried of a kind that offers many, spread over their bytes
 _PROXIES = 2**26  # slots times bank filters beyond which a bank's fit takes too much memory
 _OPERATIONS = 10**12  # of the images that importances are measured on, all layers together
-Watch = Callable[[str, int, int], None]  # what is under way, layers done, layers
+OnProgress = Callable[[str, int, int], None]  # what is under way, layers done, layers
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,14 @@ class Candidates:
         rows = zip(self.shape.layers, self.choices, self.errors, self.importances, strict=True)
         return float(sum(w * errors[choices.index(plan.layers[layer.name])] for layer, choices, errors, w in rows))
 
-    def fit(self, plan: Plan, watch: Watch | None = None) -> dict[str, Fit]:
+    def fit(self, plan: Plan, on_progress: OnProgress | None = None) -> dict[str, Fit]:
         """The fits of the plan's choices."""
         found = {}
         for i, fits in enumerate(self.fits):
             found[fits.layer.name] = fits.fit(plan.layers[fits.layer.name])
             fits.close()
-            if watch is not None:
-                watch("packing", i + 1, len(self.fits))
+            if on_progress is not None:
+                on_progress("packing", i + 1, len(self.fits))
         return found
 
 
@@ -83,24 +82,36 @@ def offering(shape: NetworkShape, choices: Sequence[Sequence[Choice]], vector_bi
     return SearchSpace(shape, SpaceSettings(one, one, one, vector_bits=vector_bits)).offering(choices)
 
 
+def conversion_kinds(*ways: str) -> tuple[str, ...]:
+    """The kinds of the families whose `conversion` is one of `ways`."""
+    return tuple(kind for family in FAMILIES if family.conversion in ways for kind in family.kinds)
+
+
 def suitable(shape: NetworkShape, budget: Budget, vector_bits: int = 16) -> tuple[str, ...]:
     """Every kind; banks, which keep too little of a weight without training, only where int2 everywhere is too much."""
-    plain = ("composite", *ROUNDED)
+    plain = conversion_kinds("every")
     space = offering(shape, [[Integer(2)]] * len(shape.layers), vector_bits)
     least = space.prices.plan_file_bytes(np.zeros(len(shape.layers), int))
-    return plain if least <= budget.bytes else (*plain, *(kind for kind in CONVERTED if kind not in plain))
+    return plain if least <= budget.bytes else (*plain, *conversion_kinds("few"))
 
 
-def check_reach(shape: NetworkShape, kinds: Sequence[str], budget: Budget, vector_bits: int = 16) -> None:
-    """InfeasibleBudget where the budget is below all that `kinds` offer, as far as shapes tell it; checks the kinds.
+def check_feasible(shape: NetworkShape, kinds: Sequence[str], budget: Budget, vector_bits: int = 16) -> None:
+    """What shapes alone can say before anything is fitted.
 
-    Of composite planes they tell that a weight takes its sign's bit at least.
+    Raises:
+        BankwiseError: a kind is unknown, or not for conversion.
+        InfeasibleBudget: the budget is below all that `kinds` may give.
     """
+    known = conversion_kinds("every", "few")
     for kind in kinds:
-        if kind not in CONVERTED:
-            raise unknown("kind of conversion", kind, CONVERTED)
-    least = [Composite(0, (0,))] if "composite" in kinds else []
-    BudgetedSpace(offering(shape, [[*_known(layer, kinds), *least] for layer in shape.layers], vector_bits), budget)
+        if kind not in known and not (is_users_own(kind) and family_of(kind).conversion != "never"):
+            raise unknown("kind of conversion", kind, known)
+    resolved = [family_of(kind) for kind in kinds if family_of(kind).fitter.resolves]
+    rows = [
+        [*_known(layer, kinds), *(choice for family in resolved for choice in family.fitter.cheapest(layer))]
+        for layer in shape.layers
+    ]
+    BudgetedSpace(offering(shape, rows, vector_bits), budget)
 
 
 @torch.no_grad()
@@ -110,7 +121,7 @@ def candidates(
     kinds: Sequence[str],
     images: torch.Tensor | None = None,
     vector_bits: int = 16,
-    watch: Watch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Candidates:
     """Fit every candidate of every layer of a trained `network` and measure what it loses.
 
@@ -119,7 +130,7 @@ def candidates(
     energies = {} if images is None else channel_energies(network, shape.layers, images)
     found, choices, errors = [], [], []
     for i, layer in enumerate(shape.layers):
-        weight = network.get_submodule(layer.name).weight
+        weight = layer_at(network, layer.name).weight
         if not torch.isfinite(weight).all():
             raise BankwiseError(f"layer {layer.name!r}: a weight is not a finite number; is the training diverged?")
         fits = LayerFits(layer, weight, energies.get(layer.name))
@@ -128,46 +139,50 @@ def candidates(
         fits.close()
         found.append(fits)
         choices.append(tuple(row))
-        if watch is not None:
-            watch("fitting", i + 1, len(shape.layers))
-    importances = np.ones(len(found)) if images is None else measured(network, shape, found, images, watch)
+        if on_progress is not None:
+            on_progress("fitting", i + 1, len(shape.layers))
+    importances = np.ones(len(found)) if images is None else measured(network, shape, found, images, on_progress)
     return Candidates(shape, tuple(found), tuple(choices), tuple(errors), importances, vector_bits)
 
 
 def layer_candidates(fits: LayerFits, kinds: Sequence[str]) -> list[Choice]:
-    """The choices of a layer: `composite` ones as its weight resolves them, of kinds with many choices a few."""
-    return list(dict.fromkeys([*_known(fits.layer, kinds), *(fits.composites() if "composite" in kinds else [])]))
+    """The choices of a layer: those that shapes know, then those that the weight resolves, such as composite planes."""
+    families = dict.fromkeys(family_of(kind) for kind in kinds)
+    resolved = [choice for family in families for choice in fits.fitter(family).choices()]
+    return list(dict.fromkeys([*_known(fits.layer, kinds), *resolved]))
 
 
 def _known(layer: LayerShape, kinds: Sequence[str]) -> list[Choice]:
-    """The candidates of the kinds whose choices do not depend on the weight: all but composite."""
+    """The candidates of the kinds whose choices do not depend on the weight."""
     choices: list[Choice] = []
     settings = SpaceSettings(max_k=MOST_K)
     for kind in kinds:
-        if kind != "composite":
-            choices += layer_choices(layer, (kind,), settings) if kind in ROUNDED else _few(layer, kind, settings)
-    if not choices and "composite" not in kinds:
+        family = family_of(kind)
+        if not family.fitter.resolves:
+            offered = offered_choices(layer, kind, settings)
+            choices += offered if family.conversion == "every" else _few(layer, offered)
+    if not choices and not any(family_of(kind).fitter.resolves for kind in kinds):
         raise BankwiseError(f"layer {layer.name!r}: none of {', '.join(kinds)} can pay; allow binary too")
     return choices
 
 
-def _few(layer: LayerShape, kind: str, settings: SpaceSettings) -> list[Choice]:
+def _few(layer: LayerShape, offered: Sequence[Choice]) -> list[Choice]:
     """Up to BANKS choices that no other one beats in bytes and closed-form capture."""
-    try:
-        offered = layer_choices(layer, (kind,), settings)
-    except BankwiseError:  # none can pay
-        return []
-    offered = [c for c in offered if getattr(c, "k", 1) * layer.weights // getattr(c, "dimension", 1) <= _PROXIES]
+    offered = [choice for choice in offered if choice.proxies(layer) <= _PROXIES]
     if not offered:
         return []
     costs = np.array([choice_bytes(layer, choice, 16) for choice in offered])
-    kept = efficient(costs, np.array([capture(layer, choice) for choice in offered]))
+    kept = efficient(costs, np.array([choice.capture(layer) for choice in offered]))
     places = np.linspace(0, len(kept) - 1, min(BANKS, len(kept))).round().astype(int)
     return [offered[kept[place]] for place in places]
 
 
 def measured(
-    network: nn.Module, shape: NetworkShape, fits: Sequence[LayerFits], images: torch.Tensor, watch: Watch | None
+    network: nn.Module,
+    shape: NetworkShape,
+    fits: Sequence[LayerFits],
+    images: torch.Tensor,
+    on_progress: OnProgress | None,
 ) -> np.ndarray:
     """The importance of each layer, (layers,), above 0."""
     macs = sum(layer.weights * layer.positions for layer in shape.layers) * len(fits)
@@ -176,14 +191,14 @@ def measured(
     log_p = F.log_softmax(changed(images), 1)
     found = []
     for i, fit in enumerate(fits):
-        module, choice = changed.get_submodule(fit.layer.name), Integer(4)
+        module, choice = layer_at(changed, fit.layer.name), Integer(4)
         weight = module.weight
         module.weight = nn.Parameter(fit.fit(choice).scaled.reshape(weight.shape), requires_grad=False)
         log_q = F.log_softmax(changed(images), 1)
         module.weight = weight
         divergence = float(F.kl_div(log_q, log_p, reduction="batchmean", log_target=True))
         found.append(divergence / max(fit.error(choice), 1e-12))
-        if watch is not None:
-            watch("measuring", i + 1, len(fits))
-    found = np.maximum(found, 0.0)
-    return np.maximum(found, 1e-6 * found.max()) if found.max() > 0 else np.ones(len(found))
+        if on_progress is not None:
+            on_progress("measuring", i + 1, len(fits))
+    values = np.maximum(found, 0.0)
+    return np.maximum(values, 1e-6 * values.max()) if values.max() > 0 else np.ones(len(values))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from strategies.budgeted import BudgetedSpace
-from strategies.scores import Scores
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.scores import Scores, log_capture
 
 LEAST = -1e3  # the score of a choice that was not looked at: taken only if nothing else fits
 
@@ -38,8 +38,8 @@ def frontier(
 
 def _rising(row: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Those of `order` whose score is above all before them."""
-    reached = np.maximum.accumulate(row[order])
-    return order[np.concatenate([[True], reached[1:] > reached[:-1]])]
+    best = np.maximum.accumulate(row[order])
+    return np.asarray(order[np.concatenate([[True], best[1:] > best[:-1]])])
 
 
 def scatter(sizes: tuple[int, ...], kept: list[np.ndarray], values: list[np.ndarray]) -> Scores:
@@ -48,3 +48,11 @@ def scatter(sizes: tuple[int, ...], kept: list[np.ndarray], values: list[np.ndar
     for row, indices, found in zip(table, kept, values, strict=True):
         row[indices] = found
     return table
+
+
+def cut_to_frontier(space: BudgetedSpace, most: int) -> BudgetedSpace:
+    """The space of about `most` efficient choices a layer: those no other beats in cost and closed-form score, spread
+    over the costs, and that of the best plan by those scores, so that some plan always keeps all limits."""
+    scores = log_capture(space)
+    best = space.solve(scores)
+    return space.cut([np.union1d(row, i) for row, i in zip(frontier(space, scores, most), best, strict=True)])

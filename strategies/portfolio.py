@@ -1,11 +1,11 @@
-"""Plans to try first: the closed form over all choices, the best uniform plan, and those that lean to a part of them.
+"""Plans to try first: the closed form over all choices, the best uniform plan, and those that prefer a part of them.
 
 The closed form counts captured energy. What the same energy is worth after a training differs between families, with
 the network and the length of the training (measured in results/ablations), so no constant corrects it; and whole and
 split kernels are often near ties. Where bytes are few the uniform plan can train better than all of these.
 
-Leaning to a part takes it in every hidden layer where it does not capture e^LEAN times less than another choice at the
-same cost.
+Preferring a part means to take it in every hidden layer where it does not capture e^PREFERENCE times less than another
+choice at the same cost.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from search_space.basis.bank import BankChoice
-from strategies.budgeted import BudgetedSpace
-from strategies.scores import log_capture, small_first, total, weighted
-from strategies.uniform import ranked
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.scores import importances, log_capture, total, weighted
+from bankwise.strategies.uniform import ranked
 
-LEAN = 2.0  # in units of log capture
+PREFERENCE = 2.0  # in units of log capture
 
 
 def portfolio(space: BudgetedSpace) -> list[np.ndarray]:
-    """Distinct plans, indices (layers,): the plan of `weighted_capture`, the best uniform one, those that lean to one
+    """Distinct plans, indices (layers,): the plan of `weighted_capture`, the best uniform one, those that prefer one
     family, to whole kernels or to split ones, the best by `weighted_capture` first, and that of `log_capture`."""
-    scores, importances = log_capture(space), small_first(space)
-    by_score = weighted(scores, importances)
-    leaning = []
+    scores, layers = log_capture(space), importances(space)
+    by_score = weighted(scores, layers)
+    preferring = []
     for part in _parts(space):
-        leaned = [row - LEAN * ~inside for row, inside in zip(scores, part, strict=True)]
-        leaning.append(space.solve(weighted(leaned, importances)))
-    leaning.sort(key=lambda plan: -total(by_score, plan))
+        preferred = [row - PREFERENCE * ~inside for row, inside in zip(scores, part, strict=True)]
+        preferring.append(space.solve(weighted(preferred, layers)))
+    preferring.sort(key=lambda plan: -total(by_score, list(plan)))
     uniform = [np.array(plan) for plan in ranked(space)[:1]]
-    plans = [space.solve(by_score), *uniform, *leaning, space.solve(scores)]
+    plans = [space.solve(by_score), *uniform, *preferring, space.solve(scores)]
     return list({tuple(map(int, plan)): plan for plan in plans}.values())
 
 
@@ -51,8 +50,8 @@ def _parts(space: BudgetedSpace) -> Iterator[list[np.ndarray]]:
     for whole in (True, False):
         parts.append([
             np.array([
-                not isinstance(choice, BankChoice) or (choice.tile == layer.kernel) == whole
-                for choice in space.choices(i)
+                parts is None or (parts == 1) == whole
+                for parts in (choice.kernel_parts(layer) for choice in space.choices(i))
             ])
             for i, layer in enumerate(space.space.shape.layers)
         ])  # fmt: skip

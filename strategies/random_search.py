@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from strategies.base import Strategy
+from bankwise.strategies.base import Strategy
 
 
 class RandomSearch(Strategy):
+    """Each feasible plan with the same probability, none twice."""
+
     name = "random"
 
     def _propose(self) -> np.ndarray:

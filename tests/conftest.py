@@ -1,4 +1,4 @@
-"""One thread a worker, hypothesis profiles, and the real data sets for the tests that read them."""
+"""One thread a worker, hypothesis profiles, the order of the tests, and the real data sets for those that read them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,26 @@ from hypothesis import settings
 UNPACKED = ("cifar10", "fashion-mnist")
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+# Fixtures of a module, or of a folder (true), that take seconds: a Ray, a cluster, processes that train together.
+COSTLY = {"two_cpus": False, "started": True}
+
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first, so that no worker is left with one at the end. Those that share a costly fixture of their
+    module or folder run in one worker, which makes it once."""
+    for item in items:
+        for fixture, whole_folder in COSTLY.items():
+            if fixture in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
+                shared = item.path.parent if whole_folder else item.path
+                item.add_marker(pytest.mark.xdist_group(f"{shared.parent.name}/{shared.stem}"))
+    items.sort(key=lambda item: not (item.get_closest_marker("slow") or item.get_closest_marker("xdist_group")))
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from search_space.errors import BankwiseError
-from search_space.files import write_bytes
+from bankwise.search_space.errors import BankwiseError, short
+from bankwise.search_space.files import write_bytes
 
 MAGIC = b"bankwise checkpoint "
 VERSION = 1
@@ -35,7 +35,7 @@ def save_checkpoint(path: Path, state: Mapping[str, object], settings: Mapping[s
     write_bytes(Path(path), MAGIC + b"%d\n" % VERSION + digest + b"\n" + payload)
 
 
-def load_checkpoint(path: Path, settings: Mapping[str, object] | None = None) -> dict[str, object]:
+def load_checkpoint(path: Path, settings: Mapping[str, object] | None = None) -> dict[str, Any]:
     """The state saved at `path`, on the CPU; no code in the file is run.
 
     With `settings`, an error unless the checkpoint was made by equal ones. A missing, damaged or foreign file is an
@@ -58,8 +58,9 @@ def load_checkpoint(path: Path, settings: Mapping[str, object] | None = None) ->
         raise BankwiseError(f"checkpoint {str(path)!r} is truncated or damaged: {ADVICE}")
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        saved, state = json.loads(content["settings"]), content["state"]
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        saved: dict[str, Any] = json.loads(content["settings"])
+        state: dict[str, Any] = content["state"]
+    except Exception as error:  # damaged pickles raise many kinds
         raise BankwiseError(
             f"checkpoint {str(path)!r} holds what no checkpoint does ({type(error).__name__}): {ADVICE}"
         ) from None
@@ -72,7 +73,7 @@ def _compare(path: Path, saved: dict[str, object], asked: dict[str, object]) -> 
     """An error that names the first settings in which the checkpoint differs."""
     names = [name for name in {**asked, **saved} if saved.get(name) != asked.get(name)]
     if names:
-        differences = ", ".join(f"{name} {saved.get(name)!r} (now {asked.get(name)!r})" for name in names[:3])
+        differences = ", ".join(f"{name} {short(saved.get(name))} (now {short(asked.get(name))})" for name in names[:3])
         raise BankwiseError(
             f"checkpoint {str(path)!r} was made by other settings: {differences}; use those, or {ADVICE}"
         )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from search_space.errors import BankwiseError
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers.synced_norm import SyncedNorms
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class Group:
         device_ids = [device.index] if device.type == "cuda" and device.index is not None else None
         return DistributedDataParallel(model, device_ids, broadcast_buffers=False, find_unused_parameters=True)
 
+    def synced(self) -> AbstractContextManager[object]:
+        """While it lasts, batch norms in training see the whole batch."""
+        return SyncedNorms() if self.size > 1 else nullcontext()
+
     def share(self, indices: torch.Tensor) -> torch.Tensor:
         """This process's part of a batch."""
         return indices[self.rank :: self.size]
@@ -62,12 +71,12 @@ class Group:
         return value
 
     def average_buffers(self, model: nn.Module) -> None:
-        """Each process's batch norm statistics are of its own images: take their mean."""
+        """The mean of floating buffers that each process has of its own images; batch norm has those of all."""
         for buffer in model.buffers() if self.size > 1 else ():
             if buffer.is_floating_point():
                 self.total(buffer.div_(self.size))
 
-    def of_leader(self, value: object) -> object:
+    def of_leader(self, value: T) -> T:
         """What process 0 passed, in every process."""
         if self.size == 1:
             return value

@@ -1,24 +1,30 @@
-"""Training of the supernet, and what a plan reaches in it."""
+"""Training of the supernet, and the accuracy of a plan with its weights."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from search_space.supernet import Supernet
-from trainers.data import ImageData
-from trainers.evaluate import accuracy, recalibrate
-from trainers.loop import EpochReport, train
-from trainers.recipe import Recipe
-from trainers.task import Task
+from bankwise.search_space.supernet import Supernet
+from bankwise.trainers.data import ImageData
+from bankwise.trainers.evaluate import measure_on, recalibrate
+from bankwise.trainers.loop import EpochReport, train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import Task
+
+Report = Callable[[EpochReport], None]
 
 
 def train_supernet(
-    supernet: Supernet, task: Task, recipe: Recipe, checkpoint: Path | None = None, report=None
+    supernet: Supernet, task: Task, recipe: Recipe, checkpoint: Path | None = None, report: Report | None = None
 ) -> np.ndarray:
-    """Train weights and architecture together; the logits after each epoch, (epochs, layers, choices)."""
+    """Train weights and architecture together; the logits after each epoch, float32 (epochs, layers, choices).
+
+    `report` is called after every epoch. Raises what `train` raises.
+    """
     supernet.reserve(recipe.epochs)
     choices = [[choice.code() for choice in layer.choices] for layer in supernet.layers]
     train(
@@ -30,10 +36,11 @@ def train_supernet(
         report=_recorded(supernet, report),
         settings={"budget": supernet.budget, "choices": choices},
     )
-    return supernet.history.numpy()
+    logits: np.ndarray = supernet.history.numpy()
+    return logits
 
 
-def _recorded(supernet: Supernet, report):
+def _recorded(supernet: Supernet, report: Report | None) -> Report:
     """Record the logits of each epoch in the supernet's own buffer, which its checkpoint holds."""
 
     def after(epoch: EpochReport) -> None:
@@ -45,8 +52,12 @@ def _recorded(supernet: Supernet, report):
 
 
 def evaluate_in_supernet(supernet: Supernet, data: ImageData, indices: np.ndarray, images: int = 500) -> float:
-    """Validation accuracy (0 to 1) of one plan with the supernet's weights, batch norms estimated anew for it."""
+    """The usual metric for the data's labels, of classes the accuracy (0 to 1), on the first `images` of the plan
+    `indices` (layers,) with the supernet's weights.
+
+    Batch norm statistics are estimated anew for it, on training images. The supernet itself is unchanged.
+    """
     child = copy.deepcopy(supernet)
     child.choose(indices)
-    recalibrate(child, data.train_x, batches=5)
-    return accuracy(child, data.val_x[:images], data.val_y[:images])
+    recalibrate(child, data.train_x, batches=5, normalization=data.normalization)
+    return measure_on(child, data, images=images)

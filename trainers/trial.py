@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +11,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from search_space.files import write_bytes
-from search_space.layer import build_child
-from search_space.modelfile import decode, encode, pack
-from search_space.plan import Plan
-from search_space.price import price
-from trainers.evaluate import accuracy
-from trainers.group import Group
-from trainers.loop import EpochReport, train
-from trainers.recipe import Recipe
-from trainers.task import Task
+from bankwise.search_space.files import write_bytes
+from bankwise.search_space.layer import build_child
+from bankwise.search_space.packing import pack
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.targets.file.container import decode, encode
+from bankwise.search_space.vector import NotFinite
+from bankwise.trainers.evaluate import measure_on
+from bankwise.trainers.group import Group
+from bankwise.trainers.loop import Diverged, EpochReport, train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import Task
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """`accuracy` (0 to 1) is of the packed network on the validation split; `epochs` that of each epoch before."""
+    """`accuracy` (0 to 1; the recipe's metric) is of the packed network on the validation split; `epochs`
+    that of each epoch before; `processes` trained it together."""
 
     accuracy: float
     file_bytes: int
@@ -33,6 +37,7 @@ class TrialResult:
     epochs: tuple[float, ...]
     seconds: float
     seed: int
+    processes: int = 1
 
     def metrics(self) -> dict[str, object]:
         return dataclasses.asdict(self)
@@ -53,30 +58,45 @@ def run_trial(
 
     With `file` the model file is written there; with `checkpoint` a killed trial resumes to the same result. The
     recipe's `distill` needs the task's teacher; a teacher also gives the start of the weights. The processes of a
-    `group` train together (`trainers.loop.train`) and all return what process 0 measured.
+    `group` train together (`bankwise.trainers.loop.train`) and all return what process 0 measured.
     """
     group = group or Group()
     child, history = train_child(task, plan, recipe, checkpoint, report, group, device)
-    result = _measure(task, plan, recipe, child, history, file) if group.leads else None
-    return group.of_leader(result)
+    result = group.of_leader(_measure(task, plan, recipe, child, history, file, group.size) if group.leads else None)
+    assert result is not None  # process 0 measured
+    return result
 
 
 def _measure(
-    task: Task, plan: Plan, recipe: Recipe, child: nn.Module, history: list[EpochReport], file: Path | None
+    task: Task,
+    plan: Plan,
+    recipe: Recipe,
+    child: nn.Module,
+    history: list[EpochReport],
+    file: Path | None,
+    processes: int,
 ) -> TrialResult:
     cost = price(task.shape, plan)
-    codes = pack(child, task.shape, plan)
-    data = encode(task.shape, plan, codes)
+    try:
+        codes = pack(child, task.shape, plan)
+    except NotFinite as error:
+        raise Diverged(f"seed {recipe.seed} cannot be packed: {error}") from None
+    data = encode(task.shape, dataclasses.replace(plan, images=task.data.images), codes)
     if file is not None:
         write_bytes(file, data)
+    network = decode(data, allow_code=True, network=task.module).network()
+    accuracy = measure_on(network, task.data, recipe.metric)
+    if math.isnan(accuracy):
+        raise Diverged(f"seed {recipe.seed}: the packed network gives outputs that are no numbers")
     return TrialResult(
-        accuracy=accuracy(decode(data, allow_code=True).network(), task.data.val_x, task.data.val_y),
+        accuracy=accuracy,
         file_bytes=len(data),
         paper_bits=cost.paper_bits,
         bits_per_weight=cost.file_bits_per_weight,
         epochs=tuple(epoch.accuracy for epoch in history),
         seconds=sum(epoch.seconds for epoch in history),
         seed=recipe.seed,
+        processes=processes,
     )
 
 

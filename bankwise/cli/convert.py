@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
 from bankwise.cli import options
+from bankwise.cli.groups import grouped
 
 _ASIDE = {"show_default": False}
 
 
+@grouped
 def convert(
+    *,
     budget: options.Budget,
     model: Annotated[
         str | None,
@@ -38,78 +40,88 @@ def convert(
     checkpoint: Annotated[
         Path | None, Option(help="A run's folder: convert the uncompressed network that it trained.", **_ASIDE)
     ] = None,
-    data: Annotated[
-        str | None,
-        Option(
-            help="Data set that calibrates (training images) and measures a classifier, as `search` takes it.", **_ASIDE
-        ),
-    ] = None,
-    data_root: options.DataRoot = None,
-    limit: options.Limit = None,
-    validation: options.Validation = None,
+    data: options.OptionalDataOptions,
     split: Annotated[str, Option(help="Images to measure on: test or validation.")] = "test",
-    imagenet: options.ImageNet = False,
     input: Annotated[
-        str | None, Option(metavar="CxHxW", help="Image shape, where neither data nor network tells it.", **_ASIDE)
+        str | None, Option(metavar="CxHxW", help="Image shape, where neither data nor network says it.", **_ASIDE)
     ] = None,
-    classes: Annotated[int | None, Option(min=1, help="Classes, likewise.", **_ASIDE)] = None,
+    classes: Annotated[int | None, Option(help="Classes, likewise.", **_ASIDE)] = None,
     kinds: Annotated[
         str | None,
         Option(
             metavar="KIND[,KIND]",
-            help="What layers may become: composite, int2 to int8, binary, stacked, sparse. Default: all; those with a "
-            "bank only where int2 is over the budget.",
+            help="What layers may become: [kinds converted]. Default: all; "
+            "those with a bank only where int2 is over the budget.",
             **_ASIDE,
         ),
     ] = None,
     keep: options.Keep = None,
-    vector_bits: Annotated[int, Option(help="Bits of the folded batch norms, scales and biases: 8, 16 or 32.")] = 16,
+    vector_bits: Annotated[int, Option(help="Bits of the folded batch norms, scales and biases: 4, 8, 16 or 32.")] = 16,
+    allow_code: options.AllowCode = False,
     as_json: options.Json = False,
 ) -> None:
-    """Compress a trained network without training it: every layer's best fit within the budget, exactly."""
+    """Compress a trained network without training it: every layer's best fit under the budget."""
     from bankwise import converting
     from bankwise.cli import settings
-    from bankwise.cli.output import console, print_json
-    from bankwise.cli.plan_tables import print_offer
+    from bankwise.cli.output import console, print_json, say, tell_images
+    from bankwise.cli.plan_tables import print_report
     from bankwise.cli.progress import Steps
-    from search_space.errors import BankwiseError
-    from search_space.vector import VECTOR_BITS
+    from bankwise.search_space.errors import BankwiseError
+    from bankwise.search_space.ranges import in_range
+    from bankwise.search_space.vector import VECTOR_BITS
 
+    in_range(1, classes=classes)
     if vector_bits not in VECTOR_BITS:
         raise BankwiseError(f"--vector-bits {vector_bits} is not one of {', '.join(map(str, VECTOR_BITS))}")
     trained = converting.open_trained(
-        model, weights=weights, checkpoint=checkpoint, data=data, data_root=data_root, limit=limit,
-        validation=validation, input_shape=None if input is None else settings.input_shape(input), classes=classes,
-        keep=tuple(keep or ()), imagenet=imagenet,
-    )  # fmt: skip
+        model,
+        weights=weights,
+        checkpoint=checkpoint,
+        data=None if data.data is None else data.source(model or ""),  # a run names its network
+        input_shape=None if input is None else settings.input_shape(input),
+        classes=classes,
+        keep=tuple(keep or ()),
+        normalization=data.asked,
+        allow_code=allow_code,
+    )
     if out is None:
         out = Path(f"{trained.shape.network.replace(':', '-')}.bankwise")
     wanted = None if kinds is None else [kind.strip() for kind in kinds.split(",")]
     with Steps() as steps:
-        told = converting.convert(
-            trained, budget, out, kinds=wanted, vector_bits=vector_bits, split=split, watch=steps
-        )  # fmt: skip
+        done = converting.convert(
+            trained, None, budget, out, kinds=wanted, vector_bits=vector_bits, split=split, on_progress=steps
+        )
+    result = done.to_dict()
     if as_json:
-        print_json(told)
+        print_json(result)
         return
-    print_offer(told, trained.shape, console())
-    for line in _lines(told):
-        typer.echo(line)
+    screen = console()
+    if trained.data is not None:
+        tell_images(*trained.data.lines())
+    print_report(done.report, result["plan"], {}, screen)
+    say(screen, *_lines(result))
 
 
-def _lines(told: dict) -> list[str]:
-    from bankwise.cli.output import percent
+def _lines(result: dict) -> list[str]:
+    from bankwise.cli.output import as_planned
+    from bankwise.shown import metric_name, value_of
 
-    source = "random, only sizes mean anything" if told["trained"] == "random" else f"from {told['trained']}"
+    source = "random, only sizes mean anything" if result["trained"] == "random" else f"from {result['trained']}"
     lines = [
         f"weights {source}; nothing was trained",
-        f"bits a weight: {told['weight_bits_per_weight']:.3f} of weights, {told['file_bits_per_weight']:.3f} of file",
+        f"bits a weight: {result['weight_bits_per_weight']:.3f} of weights, "
+        f"{result['file_bits_per_weight']:.3f} of file",
     ]
-    if told["data"] is not None:
-        before, after = percent(told["uncompressed"]["accuracy"]), percent(told["accuracy"])
+    if result["data"] is not None:
+        metric = result["metric"]
+        pair = result["uncompressed"]["accuracy"], result["accuracy"]
+        before, after = (value_of(value, metric=metric) for value in pair)
         lines.append(
-            f"accuracy on {told['images']:,} {told['split']} images of {told['data']}: {before} before, {after} after "
-            "(the file read back)"
+            f"{metric_name(metric)} on {result['images']:,} {result['split']} images of {result['data']}: "
+            f"{before} before, {after} after (the file read back)"
         )
-    lines.append(f"model {told['model']}: {told['file_bytes']:,} bytes, as planned; {told['seconds']:.0f} seconds")
+    lines.append(
+        f"model {result['model']}: {result['file_bytes']:,} bytes, {as_planned(result)}; "
+        f"{result['seconds']:.0f} seconds"
+    )
     return lines

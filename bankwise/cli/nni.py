@@ -9,6 +9,9 @@ import typer
 from typer import Argument, Option
 
 from bankwise.cli import options
+from bankwise.cli.groups import grouped
+from bankwise.cli.help import Filled
+from bankwise.strategies import DEFAULT
 
 app = typer.Typer(help="Search as an NNI experiment: a folder for `nnictl create`, and the best plan of one.")
 _NNI = "NNI"
@@ -24,15 +27,14 @@ def _launch(help: str, **names):
     return Option(help=help, rich_help_panel=_NNI, **names)
 
 
-@app.command()
+@app.command(cls=Filled)
+@grouped
 def init(
+    *,
     folder: Annotated[Path, Argument(metavar="DIR", help="Folder of the experiment; it is made.")],
     budget: options.Budget,
     network: options.Network = "tiny",
-    data: options.Data = "digits",
-    data_root: options.DataRoot = None,
-    limit: options.Limit = None,
-    validation: options.Validation = None,
+    data: options.DataOptions,
     accounting: options.Accounting = "file",
     max_ram: options.MaxRam = None,
     max_ops: options.MaxOps = None,
@@ -42,7 +44,7 @@ def init(
     strategy: Annotated[
         str | None,
         _launch(
-            "BudgetTuner's: evolution (default), tpe, random, gradient, sensitivity, rate or uniform.",
+            f"BudgetTuner's: [strategies]. Default: {DEFAULT}.",
             show_default=False,
         ),
     ] = None,
@@ -60,25 +62,8 @@ def init(
         bool,
         Option("--teacher/--no-teacher", help="Train the uncompressed network once, to start and to learn from."),
     ] = True,
-    space: options.Space = None,
-    first: options.First = None,
-    hidden: options.Hidden = None,
-    last: options.Last = None,
-    keep: options.Keep = None,
-    vector_bits: options.VectorBits = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    batch: options.Batch = None,
-    lr: options.LearningRate = None,
-    optimizer: options.Optimizer = None,
-    schedule: options.Schedule = None,
-    weight_decay: options.WeightDecay = None,
-    label_smoothing: options.LabelSmoothing = None,
-    distill: options.Distill = None,
-    temperature: options.Temperature = None,
-    augment: options.Augment = None,
-    amp: options.Amp = None,
-    threads: options.Threads = None,
+    space: options.SpaceOptions,
+    recipe: options.RecipeOptions,
     as_json: options.Json = False,
 ) -> None:
     """Write the folder of an NNI experiment, for `nnictl create --config DIR/config.yml`."""
@@ -86,36 +71,34 @@ def init(
 
     from bankwise import nni_folder
     from bankwise.cli import settings
-    from bankwise.cli.output import print_json
-    from bankwise.searching import SearchSettings
-    from search_space.errors import BankwiseError
-    from strategies.job import EngineOptions
-    from strategies.nni.config import BUDGET_TUNER, Launch
+    from bankwise.cli.output import console, print_json, say, tell_images
+    from bankwise.search_settings import SearchSettings
+    from bankwise.search_space.errors import BankwiseError
+    from bankwise.strategies.engines.nni.config import BUDGET_TUNER, Launch
+    from bankwise.strategies.engines.on_nni import NniOptions
 
-    EngineOptions(port=port)  # an error unless it is a port
+    NniOptions(port=port)  # an error unless it is a port
     if strategy is not None and tuner != BUDGET_TUNER:
         raise BankwiseError(
             f"--strategy {strategy} is for BudgetTuner; --tuner {tuner} is NNI's and searches by itself"
         )
+    layers = space.settings()
     experiment = nni_folder.init(
-        folder, network, data, budget,
-        Launch(tuner, strategy or "evolution", trials, concurrency, assessor),
-        settings.make_recipe(
-            recipe,
-            SearchSettings().recipe,
-            dict(
-                epochs=epochs, batch=batch, lr=lr, optimizer=optimizer, schedule=schedule, weight_decay=weight_decay,
-                label_smoothing=label_smoothing, distill=distill, temperature=temperature, augment=augment, amp=amp,
-                threads=threads, seed=seed,
-            ),
-        ),
-        settings.make_space(space, dict(first=first, hidden=hidden, last=last, keep=keep, vector_bits=vector_bits)),
+        folder,
+        data.source(network, layers.keep),
+        budget,
+        Launch(tuner, strategy or DEFAULT, trials, concurrency, assessor),
+        recipe.made(SearchSettings().recipe, seed),
+        layers,
         accounting=accounting,
-        max_ram=settings.whole("--max-ram", max_ram, settings.SIZES),
-        max_ops=settings.whole("--max-ops", max_ops, settings.COUNTS),
-        data_root=data_root, limit=limit, validation=validation,
-        trial_epochs=trial_epochs, seed=seed, teacher=teacher, encoding=encoding,
-    )  # fmt: skip
+        max_ram=settings.size("--max-ram", max_ram),
+        max_ops=settings.count("--max-ops", max_ops),
+        trial_epochs=trial_epochs,
+        seed=seed,
+        teacher=teacher,
+        encoding=encoding,
+        tell=tell_images,
+    )
     limit_of = experiment.budgeted.budget
     command = f"nnictl create --config {shlex.quote(str(folder / 'config.yml'))} --port {port}"
     if as_json:
@@ -124,13 +107,42 @@ def init(
             | {"encoding": experiment.encoding, "start": command, "page": f"http://localhost:{port}"}
         )
         return
-    typer.echo(
-        f"{folder}: {trials} trials of {trial_epochs} epochs by {tuner} within {limit_of}\n"
-        f"start     {command}\n"
-        f"watch     http://localhost:{port}\n"
-        f"register  nnictl algo register --meta {shlex.quote(str(folder / 'register.yml'))}   (once, optional)\n"
-        f"best plan bankwise nni export {shlex.quote(str(folder))}"
+    say(
+        console(),
+        f"{folder}: {trials} trials of {trial_epochs} epochs by {tuner}, budget {limit_of}",
+        f"start     {command}",
+        f"page      http://localhost:{port}",
+        f"register  nnictl algo register --meta {shlex.quote(str(folder / 'register.yml'))}   (once, optional)",
+        f"trials    bankwise nni show {shlex.quote(str(folder))}",
+        f"best plan bankwise nni export {shlex.quote(str(folder))}",
     )
+
+
+@app.command()
+def show(
+    experiment: Annotated[str, Argument(metavar="ID|DIR", help="NNI's id of the experiment, or its folder.")],
+    allow_code: options.AllowCode = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the trials of an NNI experiment, running or ended, each with its own plan; no NNI process is needed."""
+    from bankwise import nni_folder
+    from bankwise.cli.output import console, print_json, table
+    from bankwise.shown import metric_name, value_of
+    from bankwise.strategies.engines.nni.results import metric, trials
+
+    rows = nni_folder.trial_rows(trials(experiment, allow_code))
+    if as_json:
+        print_json({"trials": rows})
+        return
+    measured = metric(experiment, allow_code)
+    made = table(
+        "trials, the best first", "status:", metric_name(measured), "file bytes", "epochs", "choices or reason:"
+    )
+    for row in rows:
+        size = "-" if row["file_bytes"] is None else f"{row['file_bytes']:,}"
+        value = value_of(row["accuracy"], metric=measured)
+        made.add_row(row["status"], value, size, str(row["epochs"]), row["reason"] or row["codes"])
+    console().print(made)
 
 
 @app.command()
@@ -140,24 +152,29 @@ def export(
         Path | None,
         Option("--output", "-o", help="Plan to write, YAML or JSON. Default: DIR/plan.yaml.", show_default=False),
     ] = None,
+    allow_code: options.AllowCode = False,
     as_json: options.Json = False,
 ) -> None:
     """Write the best plan of an NNI experiment, running or ended; no NNI process is needed."""
     from bankwise import nni_folder
-    from bankwise.cli.output import percent, print_json
-    from strategies.nni.results import best
+    from bankwise.cli.output import console, print_json, say
+    from bankwise.shown import metric_name, value_of
+    from bankwise.strategies.engines.nni.results import best
 
-    found = best(experiment)
+    found = best(experiment, allow_code)
     path = output or found.folder / "plan.yaml"
-    found.plan.save(path)
-    told = nni_folder.told(found, path)
+    nni_folder.best_plan(found).save(path)
+    summary = nni_folder.summary(found, path)
+    metric = summary["metric"]
     if as_json:
-        print_json(told)
+        print_json(summary)
         return
-    typer.echo(
-        f"{path}: accuracy {percent(told['accuracy'])} by a short trial, {told['file_bytes']:,} file bytes, "
-        f"{told['paper_bits']:,} paper bits; budget {found.experiment.budgeted.budget}\n"
-        f"trials: {told['finished']} finished, {told['failed']} failed, {told['cancelled']} cancelled, "
-        f"{told['running']} running\n"
-        f"train it in full and export it: {told['train']}"
+    say(
+        console(),
+        f"{path}: {metric_name(metric)} {value_of(summary['accuracy'], metric=metric)} by a short trial, "
+        f"{summary['file_bytes']:,} file bytes, "
+        f"{summary['paper_bits']:,} paper bits; budget {found.experiment.budgeted.budget}",
+        f"trials: {summary['finished']} finished, {summary['failed']} failed, {summary['cancelled']} cancelled, "
+        f"{summary['running']} running",
+        f"train it in full and export it: {summary['train']}",
     )

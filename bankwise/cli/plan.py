@@ -1,4 +1,4 @@
-"""`bankwise plan`: what a budget buys, priced and not trained."""
+"""`bankwise plan`: networks and plans, priced and not trained."""
 
 from __future__ import annotations
 
@@ -8,24 +8,19 @@ from typing import Annotated
 from typer import Option
 
 from bankwise.cli import options
+from bankwise.cli.groups import grouped
 
 _ASIDE = {"show_default": False}
 
 
+@grouped
 def plan(
+    *,
     network: Annotated[
         str | None, Option(help="Network, as `search` takes it. Default: that of --plan-file, else tiny.", **_ASIDE)
     ] = None,
     budget: options.OptionalBudget = None,
-    data: Annotated[
-        str | None,
-        Option(
-            help="Data set whose image shape and classes the network is for. Default: those of a published network, "
-            "else digits.",
-            **_ASIDE,
-        ),
-    ] = None,
-    data_root: options.DataRoot = None,
+    data: options.PricedDataOptions,
     input: Annotated[
         str | None, Option(metavar="CxHxW", help="Image shape in place of the data set's, such as 3x224x224.", **_ASIDE)
     ] = None,
@@ -45,65 +40,84 @@ def plan(
     last: options.Last = None,
     keep: options.Keep = None,
     vector_bits: options.VectorBits = None,
+    vectors: options.Vectors = None,
     out: Annotated[Path | None, Option(help="Write the plan there, YAML or JSON.", **_ASIDE)] = None,
+    allow_code: options.AllowCode = False,
+    wide: Annotated[
+        bool, Option("--wide", help="Names, choices and the bytes of parts written out, however wide the table.")
+    ] = False,
+    as_csv: Annotated[
+        bool,
+        Option("--csv", help="Print one table as CSV: the choices of --choices, else the plan, else the staircase."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Price a network: the reachable range, the best plan of a budget, its staircase. Trains nothing."""
-    from bankwise import offer
-    from bankwise.cli import settings
-    from bankwise.cli.output import console, print_json
-    from bankwise.cli.plan_tables import print_offer
-    from bankwise.inputs import traced
-    from bankwise.planning import Planner
-    from search_space.budget import Budget
-    from search_space.errors import BankwiseError
-    from search_space.plan import Plan
-    from search_space.space import SearchSpace
+    """Price a network: its smallest and largest plan, the best plan of a budget, its staircase. Trains nothing."""
+    import dataclasses
 
-    given = None if plan_file is None else Plan.read(plan_file)
+    from bankwise import planning
+    from bankwise.cli import settings
+    from bankwise.cli.output import console, print_csv, print_json
+    from bankwise.cli.plan_tables import csv_rows, print_report
+    from bankwise.inputs import traced
+    from bankwise.plan_report import choice_dict, choice_prices
+    from bankwise.search_space.budget import Budget
+    from bankwise.search_space.errors import BankwiseError
+    from bankwise.search_space.images import Images
+    from bankwise.search_space.imports import code_in_files
+    from bankwise.search_space.plan import Plan
+    from bankwise.search_space.ranges import in_range
+
+    forms = {"--wide": wide, "--csv": as_csv, "--json": as_json}
+    asked_forms = [name for name, value in forms.items() if value]
+    if len(asked_forms) > 1:
+        raise BankwiseError(f"{' and '.join(asked_forms)} are different forms of the same: give one of them")
+    if plan_file is not None:
+        searched = dict(choices=choices, max_ram=max_ram, max_ops=max_ops, space=space, first=first, hidden=hidden,
+                        last=last, keep=keep, vector_bits=vector_bits, vectors=vectors)  # fmt: skip
+        for name, value in searched.items():
+            if value is not None:
+                raise BankwiseError(f"--{name.replace('_', '-')} is for finding a plan: --plan-file gives one")
+    with code_in_files(allow_code, [network]):
+        given = None if plan_file is None else Plan.read(plan_file, allow_code=True)
     if out is not None and budget is None and given is None:
         raise BankwiseError("--out writes a plan: give a --budget to find one")
-    if classes is not None and classes < 1:
-        raise BankwiseError(f"--classes {classes} must be at least 1")
+    in_range(1, classes=classes)
     allowed = settings.make_space(
-        space, dict(first=first, hidden=hidden, last=last, keep=keep, vector_bits=vector_bits)
+        space, dict(first=first, hidden=hidden, last=last, keep=keep, vector_bits=vector_bits, vectors=vectors),
+        allow_code,
     )  # fmt: skip
-    images = given if data is None else None  # a plan says what its images are
+    if data.data is None and data.image_size is not None:
+        raise BankwiseError(f"--image-size {data.image_size} is of the images of a folder: name it by --data")
+    images = given if data.data is None else None  # a plan says what its images are
     shape = traced(
-        network or (given.network if given is not None else "tiny"),
-        data,
-        data_root,
+        network if network is not None else given.network if given is not None else "tiny",
+        data.data,
+        data.data_root,
         settings.input_shape(input) if input is not None else images and images.input_shape,
         classes or (images and images.classes),
         allowed.keep if given is None else given.keep,
+        data.image_size,
     )
-    limit = None if budget is None else Budget.parse(budget, shape, accounting)
-    told = offer.describe(shape)
+    rows = {}
     if given is not None:
-        told |= offer.priced(shape, given)
-        if limit is not None:
-            offer.held(shape, given, limit)
-            told |= offer.within(limit, budget)
-        made = given
+        limit = None if budget is None else Budget.parse(budget, shape, accounting)
+        report = planning.price_plan(shape, given, limit, budget)
     else:
-        found = SearchSpace(shape, allowed)
-        planner = Planner(
-            found,
-            accounting if limit is None else limit.accounting,
-            settings.whole("--max-ram", max_ram, settings.SIZES),
-            settings.whole("--max-ops", max_ops, settings.COUNTS),
-        )
-        made = None
-        if limit is not None:
-            made, bought = offer.bought(planner, limit, budget)
-            told |= bought
-        told |= offer.reach(planner)
+        report = planning.plan(
+            shape, budget, space=allowed, accounting=accounting,
+            max_ram=settings.size("--max-ram", max_ram), max_ops=settings.count("--max-ops", max_ops),
+        )  # fmt: skip
         if choices is not None:
-            told["choices"] = {choices: offer.choices(found, choices)}
+            rows = {choices: choice_prices(report.space, choices)}
     if out is not None:
-        made.save(out)
-    told["plan"] = next((str(path) for path in (out, plan_file) if path is not None), None)
+        asked = Images(data.asked) if data.asked is not None else report.plan.images
+        dataclasses.replace(report.plan, images=asked).save(out)
+    path = next((str(path) for path in (out, plan_file) if path is not None), None)
     if as_json:
-        print_json(told)
+        made = {layer: [choice_dict(row) for row in found] for layer, found in rows.items()}
+        print_json(report.to_dict() | {"plan": path} | ({"choices": made} if made else {}))
+    elif as_csv:
+        print_csv(csv_rows(report, next(iter(rows.values()), None)))
     else:
-        print_offer(told, shape, console())
+        print_report(report, path, rows, console(), wide)

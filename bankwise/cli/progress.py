@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from bankwise.phases import Progress as Event
+from bankwise.cli.output import say
+from bankwise.cli.time_left import TimeLeft
+from bankwise.deadline import clock
+from bankwise.printable import printable
+from bankwise.progress import DATA, NOTE
+from bankwise.progress import Progress as Event
 
 PLAIN_SECONDS = 5.0  # between two plain lines of one phase
-WINDOW = 30  # events that the speed is measured over
-
-
-class Speed:
-    """Time left, from the epochs trained lately; what a resumed run skips over is no speed."""
-
-    def __init__(self) -> None:
-        self.seen: deque[tuple[float, int]] = deque(maxlen=WINDOW)
-
-    def left(self, now: float, done: int, remaining: int) -> float | None:
-        """Seconds for `remaining` epochs, None while unknown; `done` is the number of epochs done so far."""
-        if self.seen and done - self.seen[-1][1] > 1:
-            self.seen.clear()
-        self.seen.append((now, done))
-        seconds, epochs = now - self.seen[0][0], done - self.seen[0][1]
-        return seconds / epochs * remaining if epochs > 0 else None
 
 
 class Display:
@@ -35,15 +23,15 @@ class Display:
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(stderr=True)
-        self.speed, self.last, self.phase = Speed(), 0.0, ""
+        self.time_left, self.last, self.phase = TimeLeft(), 0.0, ""
         self.total = 0
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("[dim]{task.fields[text]}"),
+            TextColumn("{task.fields[left]}", markup=False),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
             console=self.console,
             transient=True,
         )
@@ -59,10 +47,17 @@ class Display:
             self.bar.stop()
 
     def __call__(self, event: Event) -> None:
+        if event.phase == NOTE:
+            say(self.console, event.text)
+            return
+        seconds = self.time_left.told(time.monotonic(), event)
+        if event.phase == DATA:
+            for line in event.text.splitlines():
+                say(self.console, f"data: {line}")
+            return
         remaining = event.total - event.done + event.left
         self.total = max(self.total, remaining)
         done = self.total - remaining
-        seconds = self.speed.left(time.monotonic(), done, remaining)
         left = "" if seconds is None else f"{clock(seconds)} left"
         if self.console.is_terminal:
             if self.task is None:
@@ -74,7 +69,7 @@ class Display:
                 total=self.total,
                 description=f"{event.phase}{amount}",
                 left=left,
-                text=event.text,
+                text=printable(event.text),
             )
             return
         now = time.monotonic()
@@ -82,7 +77,7 @@ class Display:
             self.phase, self.last = event.phase, now
             share = f" {event.done}/{event.total} epochs" if event.total else ""
             line = f"{event.phase}{share}: {event.text}" + (f", {left}" if left else "")
-            print(line, file=self.console.file, flush=True)
+            print(printable(line), file=self.console.file, flush=True)
 
 
 class Steps:
@@ -90,7 +85,7 @@ class Steps:
 
     def __init__(self, console: Console | None = None):
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed}/{task.total} layers"),
             TimeElapsedColumn(),
@@ -111,12 +106,5 @@ class Steps:
     def __call__(self, phase: str, done: int, total: int) -> None:
         if self.bar.console.is_terminal:
             if phase not in self.tasks:
-                self.tasks[phase] = self.bar.add_task(phase, total=total)
+                self.tasks[phase] = self.bar.add_task(printable(phase), total=total)
             self.bar.update(self.tasks[phase], completed=done)
-
-
-def clock(seconds: float) -> str:
-    """1:02:03 or 2:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Option
 
-from bankwise.cli import engines, options
+from bankwise.cli import options
+from bankwise.cli.engines import engine_options
+from bankwise.cli.groups import grouped
+from bankwise.strategies import DEFAULT
 
 
+@grouped
 def search(
-    budget: options.Budget,
+    *,
+    context: typer.Context,
+    budget: options.Budgets,
     out: options.Out,
     network: options.Network = "tiny",
-    data: options.Data = "digits",
-    data_root: options.DataRoot = None,
-    limit: options.Limit = None,
-    validation: options.Validation = None,
+    data: options.DataOptions,
     accounting: options.Accounting = "file",
     max_ram: options.MaxRam = None,
     max_ops: options.MaxOps = None,
-    strategy: Annotated[
-        str, Option(help="uniform, random, rate, sensitivity, gradient, evolution or tpe.")
-    ] = "evolution",
-    engine: Annotated[str, Option(help="Where trials run: local, nni or ray.", rich_help_panel="Engine")] = "local",
-    workers: engines.Workers = 1,
-    final_workers: engines.FinalWorkers = None,
-    address: engines.Address = None,
-    resources: engines.Resources = None,
-    scheduler: engines.Scheduler = None,
-    port: Annotated[int, Option(help="Of NNI's web page, while it runs.", rich_help_panel="Engine")] = 8080,
+    strategy: Annotated[str, Option(help="What proposes plans: [strategies].")] = DEFAULT,
+    engine: Annotated[str, Option(help="Where trials run: [engines].", rich_help_panel="Engine")] = "local",
     trials: Annotated[int, Option(help="Plans to try by short trainings.")] = 16,
     uniform_trials: Annotated[int, Option(help="Uniform plans to try alike, as the baseline.")] = 4,
     finalists: Annotated[int, Option(help="Plans of each that are trained in full; the best of all is exported.")] = 2,
@@ -38,6 +33,23 @@ def search(
     seeds: options.Seeds = 3,
     seed: options.Seed = 0,
     trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 8,
+    time: Annotated[
+        str | None,
+        Option(
+            metavar="TIME",
+            help="When all is to be done, such as 2h or 90m from the first start: no trial is begun that would leave "
+            "too little for the full trainings. Of several budgets each has it.",
+            show_default=False,
+        ),
+    ] = None,
+    log: Annotated[
+        list[str] | None,
+        Option(
+            metavar="LOG",
+            help="Log to tensorboard, wandb or mlflow, or keep an optuna study for its dashboard (may be repeated).",
+            show_default=False,
+        ),
+    ] = None,
     widths: Annotated[
         str | None,
         Option(
@@ -50,34 +62,20 @@ def search(
         int | None,
         Option(help="Epochs of each of a width's two trainings. Default: those of a trial.", show_default=False),
     ] = None,
-    space: options.Space = None,
-    first: options.First = None,
-    hidden: options.Hidden = None,
-    last: options.Last = None,
-    keep: options.Keep = None,
-    vector_bits: options.VectorBits = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    batch: options.Batch = None,
-    lr: options.LearningRate = None,
-    optimizer: options.Optimizer = None,
-    schedule: options.Schedule = None,
-    weight_decay: options.WeightDecay = None,
-    label_smoothing: options.LabelSmoothing = None,
-    distill: options.Distill = None,
-    temperature: options.Temperature = None,
-    augment: options.Augment = None,
-    amp: options.Amp = None,
-    threads: options.Threads = None,
+    space: options.SpaceOptions,
+    recipe: options.RecipeOptions,
     as_json: options.Json = False,
 ) -> None:
     """Find the best plan within a hard byte budget, train it and export it."""
     from bankwise import searching
+    from bankwise.budgets import front, parted, search_budgets
     from bankwise.cli import settings
-    from bankwise.cli.output import console, print_json, results_table
+    from bankwise.cli.output import as_planned, budgets_table, console, print_json, results_table, say
     from bankwise.cli.progress import Display
+    from bankwise.report import write_report
+    from bankwise.search_space.imports import code_in_files
 
-    spread = engines.engine_options(workers, address, resources, scheduler, port=port, final_workers=final_workers)
+    layers = space.settings()
     chosen = searching.SearchSettings(
         strategy=strategy,
         engine=engine,
@@ -88,64 +86,46 @@ def search(
         seeds=seeds,
         seed=seed,
         trial_epochs=trial_epochs,
-        recipe=settings.make_recipe(
-            recipe,
-            searching.SearchSettings().recipe,
-            dict(
-                epochs=epochs,
-                batch=batch,
-                lr=lr,
-                optimizer=optimizer,
-                schedule=schedule,
-                weight_decay=weight_decay,
-                label_smoothing=label_smoothing,
-                distill=distill,
-                temperature=temperature,
-                augment=augment,
-                amp=amp,
-                threads=threads,
-                seed=seed,
-            ),
-        ),  # fmt: skip
-        space=settings.make_space(
-            space, dict(first=first, hidden=hidden, last=last, keep=keep, vector_bits=vector_bits)
-        ),
-        max_ram=settings.whole("--max-ram", max_ram, settings.SIZES),
-        max_ops=settings.whole("--max-ops", max_ops, settings.COUNTS),
+        recipe=recipe.made(searching.SearchSettings().recipe, seed),
+        space=layers,
+        max_ram=settings.size("--max-ram", max_ram),
+        max_ops=settings.count("--max-ops", max_ops),
         widths=settings.numbers("--widths", widths),
         width_epochs=width_epochs,
+        time=settings.seconds("--time", time),
     )
+    budgets = parted(budget)
+    source = data.source(network, layers.keep)
+    further = {"accounting": accounting, "options": engine_options(context), "log": tuple(log or ())}
+    if len(budgets) > 1:
+        with Display() as display:
+            results = search_budgets(network, source, budgets, out, chosen, on_progress=display, **further)
+        with code_in_files(False, chosen.named_code(source)):
+            page = write_report([result.folder for result in results], out / "report.html", allow_code=True)
+        if as_json:
+            print_json({"runs": [result.to_dict() for result in results], "front": front(results), "report": str(page)})
+            return
+        screen = console()
+        screen.print(budgets_table([result.to_dict() for result in results], front(results)))
+        say(screen, f"report {page}")
+        return
     with Display() as display:
-        summary = searching.search(
-            network,
-            data,
-            budget,
-            out,
-            chosen,
-            accounting=accounting,
-            data_root=data_root,
-            limit=limit,
-            validation=validation,
-            watch=display,
-            options=spread,
-        )
-    page = _report(out)
+        result = searching.search(network, source, budget, out, chosen, on_progress=display, **further)
+    summary = result.to_dict()
+    with code_in_files(False, chosen.named_code(source)):
+        page = write_report([out], allow_code=True)
     if as_json:
         print_json(summary | {"report": str(page)})
         return
     screen = console()
     screen.print(results_table(summary))
-    screen.print(
+    say(
+        screen,
         f"budget {summary['budget']} = {summary['budget_bytes']:,} bytes ({summary['accounting']} accounting); "
-        f"file {summary['file_bytes']:,} bytes, as planned\n"
-        f"model {summary['model']}\nplan {summary['plan']}\nreport {page}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"file {summary['file_bytes']:,} bytes, {as_planned(summary)}",
+        *([f"time: {summary['ended']}"] if result.ended_by_time else []),
+        *([summary["unspent"]] if summary["unspent"] else []),
+        f"model {summary['model']}",
+        f"plan {summary['plan']}",
+        f"report {page}",
     )
-
-
-def _report(out: Path) -> Path:
-    from bankwise.report import write_report
-
-    return write_report([out])

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import yaml
+from bankwise.search_space import strict
+from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.imports import code_in_files
+from bankwise.search_space.ranges import in_range
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.sizes import parse_bytes, parse_count
+from bankwise.trainers.presets import PRESETS
+from bankwise.trainers.recipe import Recipe
 
-from search_space.errors import BankwiseError, unknown
-from search_space.space import SpaceSettings
-from search_space.vector import VECTOR_BITS
-from trainers.recipe import Recipe
 
-SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+def size(option: str, text: str | None) -> int | None:
+    """Bytes with a unit, such as 64KiB; None where the option is not given."""
+    return None if text is None else parse_bytes(text, option)
 
 
-def whole(option: str, text: str | None, units: Mapping[str, int]) -> int | None:
-    """A positive whole number with a unit, such as 64KiB or 5M."""
+def count(option: str, text: str | None) -> int | None:
+    """A count with a unit, such as 5M; None where the option is not given."""
+    return None if text is None else parse_count(text, option)
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """Seconds of a time such as 90s, 30m, 2h or 1h30m; None where the option is not given."""
     if text is None:
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-    factors = {name.lower(): factor for name, factor in units.items()}
-    value = int(Decimal(match[1]) * factors[match[2].lower()]) if match and match[2].lower() in factors else 0
-    if value < 1:
-        known = ", ".join(name for name in units if name)
-        raise BankwiseError(f"{option} {text!r} is not a positive number, alone or with one of {known}")
-    return value
+    parts = re.fullmatch(r"(?:(\d{1,6}(?:\.\d+)?)h)?(?:(\d{1,8}(?:\.\d+)?)m)?(?:(\d{1,9}(?:\.\d+)?)s)?", text.strip())
+    found = (
+        sum(float(part or 0) * size for part, size in zip(parts.groups(), (3600, 60, 1), strict=True)) if parts else 0
+    )
+    if not found:
+        raise BankwiseError(f"{option} {text!r} is not a time such as 90s, 30m, 2h or 1h30m")
+    return found
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...]:
@@ -42,90 +49,47 @@ def numbers(option: str, text: str | None) -> tuple[float, ...]:
 
 def input_shape(text: str) -> tuple[int, int, int]:
     """CHANNELSxHEIGHTxWIDTH, such as 3x224x224."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text.strip())
+    match = re.fullmatch(r"([1-9][0-9]{0,18})x([1-9][0-9]{0,18})x([1-9][0-9]{0,18})", text.strip())
     if match is None:
         raise BankwiseError(f"--input {text!r} is not CHANNELSxHEIGHTxWIDTH, such as 3x224x224")
-    return int(match[1]), int(match[2]), int(match[3])
+    sizes = tuple(map(int, match.groups()))
+    in_range(1, **dict(zip(("channels", "height", "width"), sizes, strict=True)))
+    return sizes
 
 
-def read_mapping(what: str, path: Path, keys: Sequence[str]) -> dict:
-    """A YAML (or JSON) file that maps some of `keys`."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise BankwiseError(f"cannot read the {what} file {str(path)!r}: {reason}") from None
-    except yaml.YAMLError as error:
-        raise BankwiseError(f"{what} file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
-    if values is None:
+def make_recipe(recipe: str | Path | None, base: Recipe, options: Mapping[str, object]) -> Recipe:
+    """`base`, overridden by the preset (`trainers.presets`) or the file, and then by the options that are not None."""
+    return Recipe.from_dict(base.to_dict() | _recipe_keys(recipe) | _given(options))
+
+
+def _recipe_keys(recipe: str | Path | None) -> dict[str, object]:
+    """Those of the preset of that name, else of the file."""
+    if recipe is None:
         return {}
-    if not isinstance(values, dict):
-        raise BankwiseError(f"{what} file {str(path)!r} is not a mapping with any of the keys {', '.join(keys)}")
-    for key in values:
-        if key not in keys:
-            raise BankwiseError(f"{what} file {str(path)!r}: {unknown('key', key, keys)}")
-    return values
+    if str(recipe) in PRESETS:
+        return dict(PRESETS[str(recipe)])
+    if isinstance(recipe, str) and not Path(recipe).exists() and re.fullmatch(r"[\w-]+", recipe):
+        raise unknown("recipe", recipe, [*PRESETS, "a YAML file"])
+    return _read_keys("recipe", Path(recipe), Recipe.from_dict)
 
 
-def make_recipe(path: Path | None, base: Recipe, options: Mapping[str, object]) -> Recipe:
-    """`base`, overridden by the file and then by the options that are not None."""
-    values = {} if path is None else read_mapping("recipe", path, list(base.to_dict()))
-    return Recipe.from_dict(
-        base.to_dict() | values | {key: value for key, value in options.items() if value is not None}
-    )
+def make_space(path: Path | None, options: Mapping[str, object], allow_code: bool = False) -> SpaceSettings:
+    """The space of the file, overridden by the options that are not None: first, hidden, last, keep, vector_bits,
+    vectors. Families of the user's own that the file names are imported with `allow_code` alone."""
+    with code_in_files(allow_code):
+        values = {} if path is None else _read_keys("space", path, SpaceSettings.from_dict)
+    return SpaceSettings.from_dict(values | _given(options))
 
 
-def make_space(path: Path | None, options: Mapping[str, object]) -> SpaceSettings:
-    """The space of the file, overridden by the options that are not None: first, hidden, last, keep, vector_bits."""
-    names = [field.name for field in dataclasses.fields(SpaceSettings)]
-    values = {} if path is None else read_mapping("space", path, names)
-    values |= {key: value for key, value in options.items() if value is not None}
-    return SpaceSettings(**{key: _READERS[key](key, value) for key, value in values.items()})
+def _read_keys(what: str, path: Path, read: Callable[[object], object]) -> dict[str, object]:
+    """The keys of a YAML (or JSON) file, which `read` takes; none of an empty one."""
+    values = strict.read_file(path, f"{what} file")
+    try:
+        read({} if values is None else values)
+    except BankwiseError as error:
+        raise BankwiseError(f"{what} file {str(path)!r}: {error}") from None
+    return dict(values or {})
 
 
-def _words(key: str, value: object) -> tuple[str, ...]:
-    """A list of words, or one text with commas."""
-    words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word.strip() for word in words):
-        raise BankwiseError(f"{key}: {value!r} is not a list of names")
-    return tuple(word.strip() for word in words)
-
-
-def _layers(key: str, value: object) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, dict):
-        raise BankwiseError(f"{key}: {value!r} is not a mapping from layer patterns to kinds")
-    return {str(pattern): _words(f"{key}: {pattern}", kinds) for pattern, kinds in value.items()}
-
-
-def _tiles(key: str, value: object) -> tuple[tuple[int, int], ...]:
-    tiles = []
-    for word in _words(key, value):
-        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", word)
-        if match is None:
-            raise BankwiseError(f"{key}: {word!r} is not HEIGHTxWIDTH, such as 3x3 or 1x3")
-        tiles.append((int(match[1]), int(match[2])))
-    return tuple(tiles)
-
-
-def _bank(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BankwiseError(f"{key}: {value!r} is not a whole number")
-    return value
-
-
-def _bits(key: str, value: object) -> int:
-    if value not in VECTOR_BITS or isinstance(value, bool):
-        raise BankwiseError(f"{key}: {value!r} is not one of {', '.join(map(str, VECTOR_BITS))}")
-    return value
-
-
-_READERS = {
-    "hidden": _words,
-    "first": _words,
-    "last": _words,
-    "layers": _layers,
-    "max_k": _bank,
-    "tiles": _tiles,
-    "keep": _words,
-    "vector_bits": _bits,
-}
+def _given(options: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in options.items() if value is not None}

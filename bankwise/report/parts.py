@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from search_space.price import LayerPrice, Price
+from bankwise.search_space.price import LayerPrice, Price
 
-SHOWN = {"scale": "scale, bias", "scales": "scale, bias", "bias": "scale, bias"}  # too small to be told apart
+SHOWN = {
+    "scale": "scale, bias", "scales": "scale, bias", "bias": "scale, bias",
+    "norm.scale": "batch norm", "norm.shift": "batch norm",
+}  # fmt: skip
 ORDER = (
     "bank", "indices", "coefficients", "signs", "levels", "factors", "values",
     "scale, bias", "batch norm", "kept tensors", "header",
 )  # fmt: skip
+_BOUNDS = re.compile(r"\.(range|top)$")  # of a vector, beside its codes
 _FACTOR = re.compile(r"(left|right)\d+")  # of the composite planes, two for each plane
 
 Parts = dict[str, int]
@@ -21,7 +25,7 @@ def layer_bytes(layer: LayerPrice) -> Parts:
     """Bytes by part; the choice's code in the header counts as header."""
     found: Parts = {}
     for part in layer.parts:
-        name = _FACTOR.sub("factors", part.name.removesuffix(".range"))
+        name = _FACTOR.sub("factors", _BOUNDS.sub("", part.name))
         name = SHOWN.get(name, name)
         found[name] = found.get(name, 0) + part.file_bytes
     return found | {"header": layer.file_bytes - sum(found.values())}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
+from bankwise.inputs import data_options
 from bankwise.report.gather import Run
-from search_space.space import SpaceSettings
-from trainers.recipe import Recipe
+from bankwise.search_space.networks import IN_MEMORY
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.trainers.metric import AUTO
+from bankwise.trainers.recipe import Recipe
 
 _OPTIONS = ("network", "data", "budget", "accounting", "max_ram", "max_ops", "strategy", "engine", "trials",
             "uniform_trials", "finalists", "finalist_seeds", "seeds", "seed", "trial_epochs")  # fmt: skip
 _RECIPE = ("epochs", "batch", "optimizer", "lr", "schedule", "weight_decay", "label_smoothing", "distill",
-           "temperature", "amp", "threads")  # fmt: skip
+           "temperature", "amp", "threads", "device")  # fmt: skip
+_AIMS = ("loss", "metric", "class_weights")
 _SPACE = ("first", "hidden", "last")
 
 
@@ -20,20 +25,44 @@ def command(run: Run) -> list[str] | None:
 
     None for another run, and where a setting has no option of its own.
     """
-    settings = run.settings
-    if "space" not in settings:
+    record = run.record
+    if record is None:
         return None
-    recipe, space = settings["recipe"], settings["space"]
-    usual = SpaceSettings()
-    if space["layers"] or space["tiles"] or space["max_k"] != usual.max_k or not recipe["channels_last"]:
+    recipe, space = record.recipe, record.space
+    if (
+        space.layers
+        or space.tiles
+        or space.depthwise
+        or space.max_k != SpaceSettings().max_k
+        or not recipe.channels_last
+    ):
         return None
-    if recipe["recalibrate"] != Recipe().recalibrate:
+    if recipe.recalibrate != Recipe().recalibrate or IN_MEMORY in (record.network, record.data):
         return None
-    words = [(name, settings[name]) for name in _OPTIONS] + [(name, recipe[name]) for name in _RECIPE]
-    words += [(name, ",".join(space[name])) for name in _SPACE] + [("keep", pattern) for pattern in space["keep"]]
-    words += [("vector_bits", space["vector_bits"]), ("out", run.path)]
-    if settings["widths"]:
-        words.append(("widths", ",".join(f"{width:g}" for width in settings["widths"])))
-        words.append(("width_epochs", settings["width_epochs"]))
+    if any(name.startswith("__main__:") for name in recipe.named_code):
+        return None
+    words = [(name, getattr(record, name)) for name in _OPTIONS] + [(name, getattr(recipe, name)) for name in _RECIPE]
+    words += [(name, value) for name in _AIMS if (value := getattr(recipe, name)) not in (None, AUTO)]
+    words += [(name, ",".join(kinds)) for name in _SPACE if (kinds := getattr(space, name))] + [
+        ("keep", one) for one in space.keep
+    ]
+    words += [("vectors", ",".join(space.vectors))] if space.vectors else []
+    words += [("vector_bits", space.vector_bits), ("out", run.folder.resolve())]
+    if record.time is not None:
+        words.append(("time", f"{record.time:.12g}s"))
+    if record.widths:
+        words.append(("widths", ",".join(f"{width:g}" for width in record.widths)))
+        words.append(("width_epochs", record.width_epochs))
     options = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in words if value is not None]
-    return ["bankwise search", *options, "--augment" if recipe["augment"] else "--no-augment"]
+    source, made = record.source, record.made_in
+    if made is not None:
+        options += made.options()
+        source = dataclasses.replace(source, data_root=made.data_root)
+    options += [shlex.join(option) for option in data_options(source)]
+    return ["bankwise search", *options, "--augment" if recipe.augment else "--no-augment"]
+
+
+def surroundings(run: Run) -> list[str]:
+    """What a shell says before the command; nothing where a run did not record that."""
+    made = None if run.record is None else run.record.made_in
+    return [] if made is None else made.before()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from bankwise.printable import printable
+
+SCREEN = 110  # dots an inch
 WIDTH = 4.7  # inches: narrow, so that text of 8.5 points stays readable on a phone
-DPI = 220
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Theme:
     ink: str
     muted: str
     grid: str
+    soft: str  # background of cards
     searched: str
     uniform: str
     plain: str
@@ -34,7 +37,7 @@ class Theme:
 
 
 LIGHT = Theme(
-    paper="#ffffff", ink="#1f2328", muted="#5c6670", grid="#dfe3e8",
+    paper="#ffffff", ink="#1f2328", muted="#5c6670", grid="#dfe3e8", soft="#f5f7f9",
     searched="#0067a5", uniform="#d1500a", plain="#6b7580",
     parts={
         "bank": "#0067a5", "indices": "#6fb7e6", "coefficients": "#4b4acb", "signs": "#0f8f6c", "levels": "#e0a100",
@@ -44,7 +47,7 @@ LIGHT = Theme(
     further=("#7a4fa3", "#0f8f6c", "#a8327d", "#4f6d1e"),
 )  # fmt: skip
 DARK = Theme(
-    paper="#15191e", ink="#e6eaee", muted="#9aa5b1", grid="#323a44",
+    paper="#15191e", ink="#e6eaee", muted="#9aa5b1", grid="#323a44", soft="#1d232a",
     searched="#58b4f0", uniform="#ff9655", plain="#a3adb8",
     parts={
         "bank": "#3d9be0", "indices": "#a3d4f5", "coefficients": "#8f8ff0", "signs": "#35b890", "levels": "#e8b93c",
@@ -54,32 +57,46 @@ DARK = Theme(
     further=("#b48be0", "#35b890", "#e07fbd", "#a3c55f"),
 )  # fmt: skip
 
-Plot = Callable[[Theme], Figure]
+FONT = 8.5  # points
 
 
-def draw(plot: Plot, theme: Theme) -> bytes:
-    """The figure as PNG."""
-    colours = {
-        "text.color": theme.ink, "axes.labelcolor": theme.ink, "axes.titlecolor": theme.ink,
-        "axes.edgecolor": theme.muted, "xtick.color": theme.muted, "ytick.color": theme.muted,
-        "xtick.labelcolor": theme.ink, "ytick.labelcolor": theme.ink,
-        "figure.facecolor": theme.paper, "axes.facecolor": theme.paper, "savefig.facecolor": theme.paper,
-        "grid.color": theme.grid,
-    }  # fmt: skip
-    form = {
-        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5,
-        "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "grid.linewidth": 0.7,
-        "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.6, "lines.markersize": 6,
-    }  # fmt: skip
-    with matplotlib.rc_context({**form, **colours}):
+def label(text: object) -> str:
+    """The text as a figure shows it literally: matplotlib would read what stands between two "$" as mathematics."""
+    return printable(text).replace("$", r"\$")
+
+
+class Shown(Figure):
+    """A figure that a notebook shows, whether or not it has set matplotlib up."""
+
+    def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        plot(theme).savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()
+        self.savefig(buffer, format="png", dpi=SCREEN, metadata={"Software": None})
+        return buffer.getvalue()
 
 
-def figure(height: float) -> Figure:
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+def figure(theme: Theme, height: float) -> Figure:
+    """An empty figure of the common width; `height` in inches."""
+    return Shown(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
+
+
+def axes(fig: Figure, theme: Theme, rows: int = 1, columns: int = 1, **layout: Any) -> list[Axes]:
+    """Axes in the theme, row by row. It is set on the axes alone: matplotlib's global settings stay as they are."""
+    made = list(fig.subplots(rows, columns, squeeze=False, **layout).flat)
+    for ax in made:
+        ax.set_facecolor(theme.paper)
+        ax.spines[["top", "right"]].set_visible(False)
+        for spine in ax.spines.values():
+            spine.set(color=theme.muted, linewidth=0.8)
+        ax.tick_params(which="both", color=theme.muted, labelcolor=theme.ink, labelsize=8)
+        ax.grid(True, color=theme.grid, linewidth=0.7)
+        ax.set_axisbelow(True)
+        for text in (ax.xaxis.label, ax.yaxis.label):
+            text.set(color=theme.ink, size=FONT)
+    return made
+
+
+def title(ax: Axes, theme: Theme, text: str, loc: Literal["left", "center"] = "center") -> None:
+    ax.set_title(text, loc=loc, color=theme.ink, fontsize=9)
 
 
 def rows_height(count: int) -> float:
@@ -87,10 +104,11 @@ def rows_height(count: int) -> float:
     return count * (0.22 if count <= 24 else 0.165)
 
 
-def legend_above(fig: Figure, ax: Axes, columns: int, handles: Sequence[Artist] = ()) -> None:
-    """One legend for the figure, above the plot, where it hides nothing; of `handles`, or all that is in `ax`."""
-    shown = handles or ax.get_legend_handles_labels()[0]
-    fig.legend(handles=shown, loc="outside upper center", ncols=columns, handletextpad=0.5, columnspacing=1.4)
+def legend_above(fig: Figure, theme: Theme, columns: int, handles: Sequence[Artist], **form: Any) -> None:
+    """One legend for the figure, above the plot, where it hides nothing."""
+    spacing = {"handletextpad": 0.5, "columnspacing": 1.4, **form}
+    look = {"frameon": False, "fontsize": 8, "labelcolor": theme.ink}
+    fig.legend(handles=handles, loc="outside upper center", ncols=columns, **look, **spacing)
 
 
 def size_text(size: float) -> str:

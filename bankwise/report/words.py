@@ -4,34 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bankwise.report.gather import Measured, Run, Sample
-from search_space.basis import Choice, Sparse
-from search_space.basis.bank import BankChoice
-from search_space.shape import LayerShape
+from bankwise.measuring import Sample
+from bankwise.report.gather import Run
+from bankwise.search_space.families import Choice
+from bankwise.search_space.shape import LayerShape
+from bankwise.shown import metric_name, value_of
 
 
-def percent(sample: Sample | None) -> str:
-    """Mean and, over several seeds, sample standard deviation, in percent."""
-    if sample is None:
-        return "–"
-    spread = f" ± {100 * sample.spread:.2f}" if len(sample.values) > 1 else ""
-    return f"{100 * sample.mean:.2f} %{spread}"
+def accuracy(sample: Sample | None, metric: str = "accuracy") -> str:
+    """Mean and, over several seeds, sample standard deviation; shares in percent."""
+    return "–" if sample is None else value_of(sample.mean, sample.spread, metric)
+
+
+def value(one: float | None, metric: str = "accuracy") -> str:
+    """A value of the metric; nothing where there is none."""
+    return "" if one is None else value_of(one, metric=metric)
+
+
+def number(value: int | None) -> str:
+    """With commas between thousands; a dash for none."""
+    return "–" if value is None else f"{value:,}"
+
+
+def times(ratio: float) -> str:
+    return f"{ratio:,.1f}×"
 
 
 def plan_name(run: Run) -> str:
-    """The plan of the run: searched, or the given one that was trained, or a uniform one that none searched beat."""
+    """The plan of the run: searched, or the given one that was trained, or a uniform one, the best of all."""
     if run.strategy is None:
         return "Given plan"
-    return "Searched plan" if run.strategy == "uniform" or run.plan != run.uniform_plan else "Plan, a uniform one"
-
-
-def measured_over(count: int) -> str:
-    """How accuracies of final trainings are given."""
-    return f"mean ± sample standard deviation over {count} seeds" if count > 1 else "one seed, so without a spread"
-
-
-def times_smaller(run: Run, measured: Measured) -> str:
-    return f"{run.uncompressed.bytes / measured.bytes:,.1f}×"
+    return "Uniform plan" if run.plan == run.uniform_plan else "Searched plan"
 
 
 def duration(seconds: float) -> str:
@@ -46,11 +49,8 @@ def count(number: int, what: str) -> str:
 
 
 def choice(value: Choice) -> str:
-    """As plans write it; one with a bank in short, a sparse one with terms × coefficient bits and the bank's bits."""
-    if not isinstance(value, BankChoice):
-        return str(value)
-    terms = f", {value.nonzeros}×{value.coefficient_bits} of {value.bits} bit" if isinstance(value, Sparse) else ""
-    return f"k={value.k} s={value.s} {value.tile[0]}×{value.tile[1]}{terms}"
+    """As plans write it; one with a bank in short."""
+    return value.label()
 
 
 def filters(layer: LayerShape) -> str:
@@ -89,3 +89,8 @@ def share(part: float, digits: int = 0) -> str:
 def gain(relative: float) -> str:
     """A relative gain in percent, rounded to a whole one or to two digits."""
     return f"{100 * relative:+.0f} %" if abs(relative) >= 0.1 else f"{100 * relative:+.2g} %"
+
+
+def measured(metric: str) -> str:
+    """The metric's name."""
+    return metric_name(metric)

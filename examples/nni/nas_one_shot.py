@@ -5,23 +5,23 @@
 It takes about half a minute.
 """
 
-from strategies.nni.nas import BankSpace, PriceProfiler, train_one_shot  # isort: skip - before nni.nas
+from bankwise.strategies.engines.nni.nas import BankSpace, PriceProfiler, train_one_shot  # isort: skip - before nni.nas
 from nni.nas.strategy import DARTS
 
-from search_space.budget import Budget
-from search_space.price import price
-from search_space.space import SearchSpace
-from strategies import BudgetedSpace
-from trainers.data import load_data
-from trainers.recipe import Recipe
-from trainers.task import make_task
-from trainers.trial import run_trial
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.price import price
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace
+from bankwise.trainers.data import load_data
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
+from bankwise.trainers.trial import run_trial
 
 task = make_task("tiny", load_data("digits"), Recipe(epochs=10))
 budgeted = BudgetedSpace(SearchSpace(task.shape), Budget(900))
 
 # An NNI model space: every layer a choice among its 12 most efficient settings. Any one-shot strategy of NNI takes it;
-# `strategies.nni.nas.search_one_shot("darts", task, budgeted)` does all of the following up to the plan.
+# `search_one_shot("darts", task, budgeted)`, beside BankSpace, does all of the following up to the plan.
 space = BankSpace.of(task, budgeted, most=12)
 penalty = {"profiler": PriceProfiler(space), "baseline": 900, "nonlinear": "positive"}
 strategy = DARTS(arc_learning_rate=3e-3, penalty=penalty)

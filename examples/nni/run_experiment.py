@@ -8,15 +8,17 @@ from pathlib import Path
 from nni.experiment import Experiment, ExperimentConfig
 
 from bankwise.nni_folder import init
-from search_space.space import SpaceSettings
-from strategies.nni.config import Launch
-from strategies.nni.results import best
-from trainers.recipe import Recipe
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.strategies.engines.nni.config import Launch
+from bankwise.strategies.engines.nni.results import best
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import TaskSource
 
 
 def main(folder: Path, port: int = 8080, trials: int = 8, limit: int | None = None) -> None:
     launch = Launch(tuner="BudgetTuner", strategy="evolution", trials=trials)
-    init(folder, "tiny", "digits", "900B", launch, Recipe(epochs=20), SpaceSettings(), trial_epochs=5, limit=limit)
+    source = TaskSource(network="tiny", data="digits", limit=limit)
+    init(folder, source, "900B", launch, Recipe(epochs=20), SpaceSettings(), trial_epochs=5)
     experiment = Experiment(ExperimentConfig.load(folder / "config.yml"))
     try:
         experiment.run(port)

@@ -12,13 +12,13 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from search_space.budget import Budget
-from search_space.space import SearchSpace
-from strategies import BudgetedSpace, make_strategy
-from strategies.ray import BudgetSearcher, make_scheduler, make_trainable
-from trainers.data import load_data
-from trainers.recipe import Recipe
-from trainers.task import make_task
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.engines.ray import BudgetSearcher, make_scheduler, make_trainable, table
+from bankwise.trainers.data import load_data
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
 
 
 def main(folder: str = "runs/ray", trials: int = 12, epochs: int = 8, limit: int | None = None) -> tune.ResultGrid:
@@ -37,7 +37,7 @@ def main(folder: str = "runs/ray", trials: int = 12, epochs: int = 8, limit: int
             max_concurrent_trials=2,
             reuse_actors=True,
         ),
-        run_config=tune.RunConfig(name="bankwise", storage_path=str(Path(folder).resolve())),
+        run_config=tune.RunConfig(name="bankwise", storage_path=str(Path(folder).resolve()), progress_reporter=table()),
     )
     results = tuner.fit()
     best = results.get_best_result()

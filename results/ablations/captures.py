@@ -3,7 +3,8 @@
     python results/ablations/captures.py --data-root DATA        (about 3 minutes on 2 cores)
 
 Float networks are trained, banks of many settings fitted to their hidden 3x3 layers and to Gaussian weights of the
-same shapes; no child is trained. Writes captures.md. `strategies.scores.SPLIT` is the slope it prints.
+same shapes; no child is trained. Writes captures.md. The slope that it prints is the `split` to which the fit of
+results/bench is pulled.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.families import Choice
+from bankwise.search_space.families.bank import BankChoice
+from bankwise.search_space.shape import LayerShape
+from bankwise.search_space.space import SearchSpace, SpaceSettings
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.sensitivity import captured
+from bankwise.trainers.data import load_data
+from bankwise.trainers.loop import train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
 from results.jobs import run_jobs
-from search_space.basis import Choice
-from search_space.basis.bank import BankChoice
-from search_space.budget import Budget
-from search_space.shape import LayerShape
-from search_space.space import SearchSpace, SpaceSettings
-from strategies.budgeted import BudgetedSpace
-from strategies.sensitivity import captured
-from trainers.data import load_data
-from trainers.loop import train
-from trainers.recipe import Recipe
-from trainers.task import make_task
 
 SETTINGS = {  # network, data, epochs
     "small@0.5 on CIFAR-10": ("small@0.5", "cifar10", 3),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from search_space.basis import Codes
-from search_space.basis.stacked import Sign, StackedBasis, from_slots, sign, to_slots
+from bankwise.search_space.basis.signs import Sign, sign
+from bankwise.search_space.basis.slots import from_slots, to_slots
+from bankwise.search_space.families import Codes
+from bankwise.search_space.families.stacked import StackedBasis
 
 
 class Nearest(torch.autograd.Function):

@@ -20,25 +20,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from matplotlib.figure import Figure
 from torch import nn
 
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import InfeasibleBudget
+from bankwise.search_space.families import stacked
+from bankwise.search_space.layer import build_child
+from bankwise.search_space.networks import at_width
+from bankwise.search_space.packing import pack
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.space import SearchSpace, SpaceSettings
+from bankwise.search_space.targets.file.container import decode, encode
+from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.scores import weighted_capture
+from bankwise.trainers.data import load_data
+from bankwise.trainers.evaluate import accuracy
+from bankwise.trainers.loop import train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import Task, make_task
 from results.ablations.nearest import NearestBasis
 from results.equal_bytes import percent
 from results.jobs import run_jobs
-from search_space.basis import stacked
-from search_space.budget import Budget
-from search_space.errors import InfeasibleBudget
-from search_space.layer import build_child
-from search_space.modelfile import decode, encode, pack
-from search_space.networks import at_width
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.space import SearchSpace, SpaceSettings
-from strategies.budgeted import BudgetedSpace
-from strategies.scores import weighted_capture
-from trainers.data import load_data
-from trainers.evaluate import accuracy
-from trainers.loop import train
-from trainers.recipe import Recipe
-from trainers.task import Task, make_task
 
 NETWORK, DATA, IMAGES, BUDGET, SEEDS = "small", "cifar10", 6000, 4096, (1, 2, 3)
 RECIPE = Recipe(epochs=2, batch=50, augment=False)

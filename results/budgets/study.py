@@ -24,21 +24,21 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bankwise import search
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.targets.file.container import read
 from bankwise.searching import SearchSettings
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.baselines import baseline
+from bankwise.trainers.data import load_data
+from bankwise.trainers.evaluate import accuracy
+from bankwise.trainers.loop import train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import Task, TaskSource, make_task
+from bankwise.trainers.trial import run_trial
 from results.jobs import run_jobs
-from search_space.budget import Budget
-from search_space.modelfile import read
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.space import SearchSpace
-from strategies import BudgetedSpace, make_strategy
-from strategies.baselines import baseline
-from trainers.data import load_data
-from trainers.evaluate import accuracy
-from trainers.loop import train
-from trainers.recipe import Recipe
-from trainers.task import Task, make_task
-from trainers.trial import run_trial
 
 HERE = Path(__file__).resolve().parent
 BUDGETS = (2, 4, 8, 16)  # KiB
@@ -46,7 +46,12 @@ NARROWER = ((2, "small@0.5"), (2, "small@0.25"), (4, "small@0.5"))  # searched a
 IMAGES = 12_000
 NETWORK = "small"
 SETTINGS = SearchSettings(
-    strategy="evolution", trials=10, uniform_trials=4, finalists=2, seeds=3, trial_epochs=2,
+    strategy="evolution",
+    trials=10,
+    uniform_trials=4,
+    finalists=2,
+    seeds=3,
+    trial_epochs=2,
     recipe=Recipe(epochs=5, recalibrate=0),
 )
 ENDS = ("binary", "int4", "int8")  # of the narrowed network's first and last layer
@@ -55,7 +60,9 @@ ENDS = ("binary", "int4", "int8")  # of the narrowed network's first and last la
 def searched(root: str, cache: str, kib: int, network: str = NETWORK) -> dict:
     label = "search" if network == NETWORK else network
     out = Path(cache) / f"{label}-{kib}KiB"
-    return search(network, "cifar10", f"{kib}KiB", out, SETTINGS, data_root=root, limit=IMAGES)
+    return search(
+        None, TaskSource(network, "cifar10", data_root=root, limit=IMAGES), f"{kib}KiB", out, SETTINGS
+    ).to_dict()
 
 
 def narrowed(root: str, cache: str, kib: int) -> dict:

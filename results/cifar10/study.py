@@ -14,10 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bankwise.search_space.space import SpaceSettings
 from bankwise.searching import SearchSettings
+from bankwise.trainers.recipe import Recipe
 from results.equal_bytes import Study, write
-from search_space.space import SpaceSettings
-from trainers.recipe import Recipe
 
 # On 6,000 images, two epochs in batches of 50 without crops and flips trained resnet20@0.5 best of what was tried.
 EPOCHS = {"resnet20": 2, "vgg_small": 5}

@@ -25,20 +25,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bankwise.converting import Trained, open_trained, packed, weight_bits
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import InfeasibleBudget
+from bankwise.search_space.families import Choice, Composite, Integer
+from bankwise.search_space.fits import LayerFits
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.targets.file.container import decode
+from bankwise.strategies.conversion import Candidates, candidates, conversion_kinds
+from bankwise.trainers.data import load_data
+from bankwise.trainers.evaluate import accuracy
+from bankwise.trainers.loop import train
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
 from results.jobs import run_jobs
-from search_space.basis import Choice, Composite, Integer
-from search_space.budget import Budget
-from search_space.errors import InfeasibleBudget
-from search_space.fits import LayerFits
-from search_space.modelfile import decode
-from search_space.plan import Plan
-from search_space.price import price
-from strategies.conversion import ROUNDED, Candidates, candidates
-from trainers.data import load_data
-from trainers.evaluate import accuracy
-from trainers.loop import train
-from trainers.recipe import Recipe
-from trainers.task import make_task
 
 HERE = Path(__file__).resolve().parent
 TRAINED = {  # name of the rows: (network, data set, epochs)
@@ -75,7 +75,7 @@ def small_network(root: str, cache: str, name: str) -> dict:
     before = accuracy(one.network, pixels, labels)
     rows, files = [], {}
     for how, source in (("no data", plain), ("calibrated", one)):
-        every = candidates(one.network, one.shape, ("composite", *ROUNDED), source.calibration())
+        every = candidates(one.network, one.shape, conversion_kinds("every"), source.calibration())
         for method, plan, found in plans(every, one, published=how == "no data"):
             data = packed(source, found, plan)
             row = {
@@ -121,7 +121,7 @@ def plans(every: Candidates, one: Trained, published: bool) -> Iterator[tuple[st
         fits = tuple(
             LayerFits(layer, one.network.get_submodule(layer.name).weight, per_filter=False) for layer in layers
         )
-        plan = alike(every, [fit.composite(planes, bottleneck) for fit in fits])
+        plan = alike(every, [fit.fitter(Composite).resolve(planes, bottleneck) for fit in fits])
         yield f"paper J={planes} bottleneck {bottleneck}", plan, dataclasses.replace(every, fits=fits)
 
 
@@ -140,7 +140,7 @@ def large_network(network: str) -> dict:
         weight = one.network.get_submodule(layer.name).weight
         fits = LayerFits(layer, weight, per_filter=False)
         for planes in NOMINAL:
-            choice = fits.composite(planes, BOTTLENECK)
+            choice = fits.fitter(Composite).resolve(planes, BOTTLENECK)
             bits[planes] += sum(part.total_bits for part in choice.parts(layer))
             errors[planes] += fits.error(choice) * layer.weights
     weights = one.shape.weights

@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bankwise.search_space.space import SpaceSettings
 from bankwise.searching import SearchSettings
+from bankwise.trainers.recipe import Recipe
 from results.equal_bytes import Study, write
-from search_space.space import SpaceSettings
-from trainers.recipe import Recipe
 
 RECIPE = Recipe(epochs=4)
 ALL = ("stacked", "sparse", "composite", "binary", "int4", "int8")

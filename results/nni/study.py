@@ -34,11 +34,8 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from strategies.nni import database
-from strategies.nni.experiment import Experiment
-from strategies.nni.points import Points
+from bankwise.strategies.encodings import PlanEncoding
+from bankwise.strategies.engines.nni.experiment import Experiment
 
 HERE = Path(__file__).resolve().parent
 ARMS = {
@@ -55,11 +52,11 @@ def reject_or_try() -> int:
     """The trial command of the raw choices: a plan over the budget ends at once, any other is tried as always."""
     import nni
 
-    from strategies.nni import trial
+    from bankwise.strategies.engines.nni import trial
 
     parameters = nni.get_next_parameter()
-    points = Points(Experiment.read(Path.cwd()).budgeted)
-    raw = [codes.index(parameters[name]) for name, codes in zip(points.names, points.codes, strict=True)]
+    points = PlanEncoding(Experiment.read(Path.cwd()).budgeted)
+    raw = [codes.index(parameters[name]) for name, codes in points.codes.items()]
     if not points.space.fits(raw):
         nni.report_final_result({"default": 0.0, "rejected": 1})
         return 0
@@ -87,11 +84,11 @@ def run(arm: str, seed: int, options: argparse.Namespace) -> list[dict]:
         told = command("nnictl", "create", "--config", str(folder / "config.yml"), "--port", str(port))
         name = re.search(r"Experiment ID: (\w+)", told)[1]
         try:
-            through = wait(port, folder)
+            found = trials(port) if wait(port, folder) else None
         finally:
             command("nnictl", "stop", name)
-        if through:
-            kept.write_text(json.dumps(trials(name)))
+        if found is not None:
+            kept.write_text(json.dumps(found))
             break
         print(f"{arm} {seed}: NNI's tuner died; once more", flush=True)
     return json.loads(kept.read_text())
@@ -135,10 +132,15 @@ def wait(port: int, folder: Path) -> bool:
         time.sleep(1)
 
 
-def trials(name: str) -> list[dict]:
+def trials(port: int) -> list[dict]:
+    """Every trial that NNI knows, by its REST API."""
+    with urllib.request.urlopen(f"http://localhost:{port}/api/v1/nni/trial-jobs", timeout=60) as answer:
+        jobs = json.loads(answer.read())
     found = []
-    for job in database.trial_jobs(database.find(name)):
-        final = job.final if isinstance(job.final, dict) else {}
+    for job in jobs:
+        metrics = job.get("finalMetricData") or []
+        final = json.loads(json.loads(metrics[0]["data"])) if metrics else {}  # a string within a string
+        final = final if isinstance(final, dict) else {}
         found.append({"accuracy": final.get("default") if "plan" in final else None, "plan": final.get("plan")})
     return found
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import torch
 
-from search_space.gf2 import entries_rank
+from bankwise.search_space.basis.gf2 import entries_rank
 
 MOST_PLANES = 12
 _TOP_PLANES = 6  # at most so many factorized: the threshold is not below the largest magnitude / 2^6
@@ -37,7 +37,7 @@ class Magnitudes:
         self.largest = float(self.matrix.max())
         self._values = self._places = self.matrix.new_zeros(0)
         self._thresholds: dict[int, float] = {}
-        self._reached = (0, 0)  # so many of the largest entries were found to have such a rank
+        self._counted = (0, 0)  # so many of the largest entries were found to have such a rank
 
     def top(self, count: int) -> torch.Tensor:
         """At least `count` of the largest magnitudes, or all, falling, and with each one all its equals."""
@@ -66,8 +66,8 @@ class Magnitudes:
         return self._thresholds[most]
 
     def _first_crossing(self, most: int) -> float:
-        count, rank = self._reached if self._reached[1] <= most else (0, 0)
-        floor = self.largest / 2**_TOP_PLANES
+        count, rank = self._counted if self._counted[1] <= most else (0, 0)
+        floor: float = self.largest / 2**_TOP_PLANES
         while True:
             values = self.top(count + most - rank + 2)
             if count >= len(values) or values[count] <= floor:
@@ -75,7 +75,7 @@ class Magnitudes:
             end = self._boundary(count, count + max(1, most - rank))
             found = self.rank(slice(0, end), most)
             if found > most:
-                self._reached = (count, rank)
+                self._counted = (count, rank)
                 return float(values[count])
             count, rank = end, found
 
@@ -111,7 +111,7 @@ class Magnitudes:
         return tuple(ranks)
 
     def uniform_step(self, planes: int) -> float:
-        """The smallest step whose levels reach the largest magnitude."""
+        """The smallest step whose largest level is at least the largest magnitude."""
         return self.largest / (2**planes - 0.5) * _HAIR or 1.0
 
     def counted_step(self, raw: int, ranks: Sequence[int]) -> float:
@@ -144,7 +144,7 @@ class Magnitudes:
         threshold = self.threshold(math.floor(min(height, width) * bottleneck))
         raw = max(0, planes - 1 - math.floor(math.log2(self.largest / threshold)))
         step = threshold / (2**raw - 0.5) * _HAIR
-        ranks = self.plane_ranks(step, raw)
+        ranks = self.plane_ranks(step, raw) or ()
         costs = [cut * height * width + sum(ranks[cut:]) * (height + width) for cut in range(len(ranks) + 1)]
         cut = len(costs) - 1 - costs[::-1].index(min(costs))
         if cut == len(ranks):

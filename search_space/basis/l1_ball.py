@@ -7,6 +7,8 @@ t = (sum of the p largest |v_i| - r)/p, p the largest count for which the p-th l
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -27,7 +29,7 @@ class L1Ball(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, v, radius):
+    def forward(ctx: Any, v: torch.Tensor, radius: float) -> torch.Tensor:
         magnitudes = v.abs()
         outside = (magnitudes.sum(1) > radius).nonzero()[:, 0]
         if not len(outside):
@@ -39,7 +41,7 @@ class L1Ball(torch.autograd.Function):
         return v.index_copy(0, outside, shrunk)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         outside, signs = ctx.saved_tensors
         if signs is None:
             return gradient, None

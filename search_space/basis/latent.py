@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from search_space.shape import LayerShape
+from bankwise.search_space.basis.generator import Basis
+from bankwise.search_space.shape import LayerShape
 
 
-class LatentWeight(nn.Module):
+class LatentWeight(Basis):
     """A latent weight (n, c, d_h, d_w), started with variance 1/(c d_h d_w)."""
 
     def __init__(self, shape: LayerShape, generator: torch.Generator | None = None):
@@ -19,3 +22,12 @@ class LatentWeight(nn.Module):
     @torch.no_grad()
     def start_from(self, weight: torch.Tensor) -> None:
         self.latent.copy_(weight)
+
+
+def holding(make: Callable[[LayerShape], LatentWeight], layer: LayerShape, weight: torch.Tensor) -> LatentWeight:
+    """The basis that `make` gives, with `weight` as its latent weight: the same as `start_from`, without the random
+    start, which would take longer than all else. For bases whose state is the latent weight alone."""
+    with torch.device("meta"):
+        basis = make(layer)
+    basis.latent = nn.Parameter(weight, requires_grad=False)
+    return basis

@@ -11,19 +11,22 @@ import torch
 
 def bank_values(codes: torch.Tensor, bits: int) -> torch.Tensor:
     top = 2**bits - 1
-    return (2 * codes - top).float() / top
+    values: torch.Tensor = (2 * codes - top).float() / top
+    return values
 
 
 def nearest_bank(x: torch.Tensor, bits: int) -> torch.Tensor:
     """Codes of the levels nearest to x; what lies in the middle goes up, so 0 is positive."""
     top = 2**bits - 1
-    return ((x * top + top + 1) / 2).floor().clamp(0, top).long()
+    codes: torch.Tensor = ((x * top + top + 1) / 2).floor().clamp(0, top).long()
+    return codes
 
 
 def coefficient_values(codes: torch.Tensor, bits: int) -> torch.Tensor:
     top = 2 ** (bits - 1)
     steps = codes - top
-    return (steps + (steps >= 0)).float() / top
+    values: torch.Tensor = (steps + (steps >= 0)).float() / top
+    return values
 
 
 def nearest_coefficient(x: torch.Tensor, bits: int) -> torch.Tensor:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from search_space.basis.levels import bank_values, coefficient_values, nearest_bank, nearest_coefficient
+from bankwise.search_space.basis.largest import largest
+from bankwise.search_space.basis.levels import bank_values, coefficient_values, nearest_bank, nearest_coefficient
 
-_CHUNK = 2**19  # products held at a time, elements: 2 MB stay in the cache
+_CHUNK = 2**19  # products in memory at a time, elements: 2 MB stay in the cache
 _ROUNDS = 8
 _SAMPLE = 2**14  # slots that a bank is learned from
 _CLIP = {2: 1.494, 4: 2.514}  # largest level over the standard deviation: the best uniform quantizer of a Gaussian
@@ -44,7 +45,7 @@ def _pursue(slots: torch.Tensor, filters: torch.Tensor, terms: int, bits: int, u
         gains = 2 * gains - unit * energies if bits < 2 else gains * energies.rsqrt()
         if others:
             gains.scatter_(1, indices[:, others], -torch.inf)
-        chosen = gains.argmax(1)
+        chosen = largest(gains)
         ideal = products.gather(1, chosen[:, None])[:, 0] / (unit * energies[chosen])
         indices[:, term] = chosen
         values[:, term] = 1.0 if bits == 0 else coefficient_values(nearest_coefficient(ideal, bits), bits).to(slots)
@@ -54,11 +55,10 @@ def _pursue(slots: torch.Tensor, filters: torch.Tensor, terms: int, bits: int, u
 
 def combine(filters: torch.Tensor, indices: torch.Tensor, values: torch.Tensor | None) -> torch.Tensor:
     """sum_j v_j f_j for every slot: filters (k, d), indices and values (N, terms) -> (N, d). No values: all 1."""
-    total = None
-    for term in range(indices.shape[1]):
+    total = filters[indices[:, 0]] if values is None else filters[indices[:, 0]] * values[:, 0, None]
+    for term in range(1, indices.shape[1]):
         one = filters[indices[:, term]]
-        one = one if values is None else one * values[:, term, None]
-        total = one if total is None else total + one
+        total = total + (one if values is None else one * values[:, term, None])
     return total
 
 

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-import importlib
+import copy
 import inspect
 import math
-import os
-import sys
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
-import torch
 from torch import nn
 
-from search_space.errors import BankwiseError, unknown
-from search_space.networks.blocks import Width
-from search_space.networks.resnet import resnet18, resnet20, resnet56
-from search_space.networks.segnet import segnet
-from search_space.networks.small import small, tiny
-from search_space.networks.vgg import vgg16, vgg_small
-from search_space.torchvision_import import import_torchvision
+from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.imports import error_line, import_object
+from bankwise.search_space.memory import Bounded, NotEnoughMemory, available
+from bankwise.search_space.networks.inverted import mobilenet_v2
+from bankwise.search_space.networks.resnet import resnet18, resnet20, resnet56
+from bankwise.search_space.networks.resnet8 import resnet8
+from bankwise.search_space.networks.resnet9 import resnet9
+from bankwise.search_space.networks.segnet import segnet
+from bankwise.search_space.networks.separable import dscnn, mobilenet_v1
+from bankwise.search_space.networks.small import small, tiny
+from bankwise.search_space.networks.vgg import vgg16, vgg_small
+from bankwise.search_space.torchvision_import import CountsHaveValues, import_torchvision
 
-# Each with its number of stages, of which each may have a width of its own.
-_NETWORKS: dict[str, tuple[Callable[[int, int, Width], nn.Module], int]] = {
-    "tiny": (tiny, 3),
-    "small": (small, 3),
-    "vgg_small": (vgg_small, 3),
-    "vgg16": (vgg16, 5),
-    "resnet20": (resnet20, 3),
-    "resnet56": (resnet56, 3),
-    "resnet18": (resnet18, 4),
-    "segnet": (segnet, 5),
+# Each with its number of stages, of which each may have a width of its own, and with the blocks of each stage where
+# there may be fewer or more.
+_NETWORKS: dict[str, tuple[Callable[..., nn.Module], int, tuple[int, ...] | None]] = {
+    "tiny": (tiny, 3, None),
+    "small": (small, 3, None),
+    "vgg_small": (vgg_small, 3, None),
+    "vgg16": (vgg16, 5, None),
+    "resnet20": (resnet20, 3, (3, 3, 3)),
+    "resnet56": (resnet56, 3, (9, 9, 9)),
+    "resnet18": (resnet18, 4, (2, 2, 2, 2)),
+    "resnet8": (resnet8, 3, (1, 1, 1)),
+    "resnet9": (resnet9, 3, (1, 0, 1)),
+    "dscnn": (dscnn, 1, (4,)),
+    "mobilenet_v1": (mobilenet_v1, 5, (1, 2, 2, 6, 2)),
+    "mobilenet_v2": (mobilenet_v2, 7, (1, 2, 3, 4, 3, 3, 1)),
+    "segnet": (segnet, 5, None),
 }
+DEEPEST = 100  # blocks of a stage
+IN_MEMORY = "in-memory"  # the reference of a network that was given as a module
 DENSE = ("segnet",)  # give a class for every pixel: they are converted, not trained here
+
+
+class CannotBuild(BankwiseError):
+    """A constructor that fails; on the meta device it may be for want of values."""
 
 
 def network_names() -> list[str]:
@@ -55,10 +68,31 @@ def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
 
     NAME             one of `network_names()`, or of DENSE
     NAME@WIDTH       the same with its channels multiplied by WIDTH; NAME@W1,W2,... by one for each stage
+    NAME@WIDTHdDEPTH the same with DEPTH blocks in each stage, or D1,D2,...; NAME@dDEPTH at the usual width. A stage of
+                     0 blocks is left out
     torchvision:NAME a classifier, a detector or a segmentation network of torchvision
     MODULE:CALLABLE  a user's factory (or nn.Module class), importable from the current directory too; it is given
                      `num_classes` and `in_channels` where its signature names them
+
+    Raises:
+        BankwiseError: there is no such network, it cannot be built, or takes more than half of the memory that is
+            there: whatever is done with it needs a copy.
     """
+    try:
+        with Bounded(f"network {reference!r}", available() // 2):
+            return _build(reference, classes, in_channels)
+    except BankwiseError:
+        raise
+    except Exception as error:  # sizes that no tensor has
+        raise CannotBuild(f"network {reference!r} cannot be built: {error_line(error)}") from error
+
+
+def _build(reference: str, classes: int, in_channels: int) -> nn.Module:
+    if reference == IN_MEMORY:
+        raise BankwiseError(
+            "the network was given as a module in memory, which no reference builds: give that module again, "
+            "as in load(path, network=module)"
+        )
     if reference.startswith("torchvision:"):
         return _torchvision(reference.removeprefix("torchvision:"), classes, in_channels)
     if names_code(reference):
@@ -66,11 +100,21 @@ def build(reference: str, *, classes: int, in_channels: int) -> nn.Module:
     name, at, width = reference.partition("@")
     if name not in _NETWORKS:
         raise unknown("network", name, [*_NETWORKS, "torchvision:NAME", "package.module:callable"])
-    widths = _widths(reference, width) if at else (1.0,)
+    widths, depths = _sizes(reference, width) if at else ((1.0,), None)
+    further = {} if depths is None else {"depths": depths}
     try:
-        return _NETWORKS[name][0](classes, in_channels, widths)
+        return _NETWORKS[name][0](classes, in_channels, widths, **further)
+    except NotEnoughMemory:
+        raise
     except BankwiseError as error:
         raise BankwiseError(f"network {reference!r}: {error}") from None
+
+
+def build_or_copy(reference: str, network: nn.Module | None, *, classes: int, in_channels: int) -> nn.Module:
+    """A copy of `network`, the module that `reference` stands for, where it is given, else what `build` gives."""
+    if network is not None:
+        return copy.deepcopy(network)
+    return build(reference, classes=classes, in_channels=in_channels)
 
 
 def at_widths(name: str, widths: Sequence[float]) -> str:
@@ -86,11 +130,41 @@ def at_width(reference: str, width: float) -> str:
     name, at, before = reference.partition("@")
     if name not in _NETWORKS:
         raise BankwiseError(f"network {reference!r} comes in one width; those with others: {', '.join(_NETWORKS)}")
-    return at_widths(name, [width * one for one in (_widths(reference, before) if at else (1.0,))])
+    widths, depths = _sizes(reference, before) if at else ((1.0,), None)
+    return at_depths(at_widths(name, [width * one for one in widths]), depths)
 
 
-def _widths(reference: str, text: str) -> tuple[float, ...]:
-    return tuple(_width(reference, one) for one in text.split(","))
+def at_depths(reference: str, depths: Sequence[int] | None) -> str:
+    """The reference of the network with so many blocks in each stage: resnet20@0.5 and (2, 2, 2) give resnet20@0.5d2;
+    None: as many as it has."""
+    if depths is None:
+        return reference
+    shown = depths[:1] if len(set(depths)) == 1 else depths
+    return f"{reference}{'' if '@' in reference else '@'}d{','.join(map(str, shown))}"
+
+
+def _sizes(reference: str, text: str) -> tuple[tuple[float, ...], tuple[int, ...] | None]:
+    """The widths and the depths that stand behind a network's name."""
+    shown, marker, blocks = text.partition("d")
+    widths = (1.0,) if marker and not shown else tuple(_width(reference, one) for one in shown.split(","))
+    return widths, _depths(reference, blocks) if marker else None
+
+
+def _depths(reference: str, text: str) -> tuple[int, ...]:
+    name = reference.partition("@")[0]
+    usual = _NETWORKS[name][2]
+    if usual is None:
+        deep = [one for one in network_names() if _NETWORKS[one][2]]
+        raise BankwiseError(f"network {reference!r} comes in one depth; those with others: {', '.join(deep)}")
+    given = text.split(",")
+    if not all(one.isascii() and one.isdecimal() and len(one) < 9 and int(one) <= DEEPEST for one in given):
+        raise BankwiseError(f"network {reference!r}: depths are whole numbers from 0 to {DEEPEST}, not {text!r}")
+    if len(given) not in (1, len(usual)):
+        raise BankwiseError(
+            f"network {reference!r}: {len(given)} depths for a network of {len(usual)} stages: give one, or one for "
+            "each stage"
+        )
+    return tuple(map(int, given)) * (len(usual) // len(given))
 
 
 def _width(reference: str, text: str) -> float:
@@ -116,45 +190,39 @@ def _torchvision(name: str, classes: int, in_channels: int) -> nn.Module:
         options["weights_backbone"] = None  # which torchvision would download
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": True}  # auxiliary classifiers serve training alone
+    network: nn.Module
     try:
-        return models.get_model(name, **options)
+        network = models.get_model(name, **options)
     except NotImplementedError:  # RegNet computes its widths with tensors, which have no values on the meta device
-        with torch.device("cpu"):
+        with CountsHaveValues():
             network = models.get_model(name, **options)
-        return network.to(torch.get_default_device())
+    return network
 
 
 def _users(reference: str, classes: int, in_channels: int) -> nn.Module:
-    module_name, _, path = reference.partition(":")
-    if os.getcwd() not in sys.path:  # as `python -m` does; a console script leaves it out
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise BankwiseError(
-            f"network {reference!r}: cannot import {module_name!r} ({_line(error)}); expected package.module:callable"
-        ) from error
-    try:
-        factory = attrgetter(path)(module)
-    except AttributeError:
-        factory = None
+    factory = import_object("network", reference, "function or class", "package.module:callable")
+    module, _, path = reference.partition(":")
     if not callable(factory) or isinstance(factory, nn.Module):
         raise BankwiseError(
-            f"network {reference!r}: {module_name!r} ({module.__file__}) has no function or class {path!r} "
-            "that builds an nn.Module"
+            f"network {reference!r}: {module!r} has no function or class {path!r} that builds an nn.Module"
         )
+    return made_by(factory, reference, classes, in_channels)
+
+
+def made_by(factory: Callable[..., object], reference: str, classes: int, in_channels: int) -> nn.Module:
+    """The module that a user's `factory` makes of what it takes of `num_classes` and `in_channels`. Raises CannotBuild
+    where it fails, BankwiseError where it makes anything else."""
+    path = getattr(factory, "__qualname__", type(factory).__name__)
     offered = {"num_classes": classes, "in_channels": in_channels}
-    accepted = inspect.signature(factory).parameters
     try:
+        accepted = inspect.signature(factory).parameters
         network = factory(**{key: value for key, value in offered.items() if key in accepted})
+    except NotEnoughMemory:
+        raise
     except Exception as error:
-        raise BankwiseError(f"network {reference!r}: {path} failed ({_line(error)})") from error
+        raise CannotBuild(f"network {reference!r}: {path} failed ({error_line(error)})") from error
     if not isinstance(network, nn.Module):
         raise BankwiseError(
             f"network {reference!r}: {path} must return an nn.Module, it returned {type(network).__name__}"
         )
     return network
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from search_space.errors import BankwiseError
+from bankwise.search_space.errors import BankwiseError
 
 Width = float | Sequence[float]  # a multiplier of channels for the whole network, or one for each of its stages
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from search_space.networks.blocks import Width, channels, conv_norm_relu, stage_widths
+from bankwise.search_space.networks.blocks import Width, channels, conv_norm_relu, stage_widths
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolutions) of the encoder, largest map first
 
@@ -19,7 +19,9 @@ class SegNet(nn.Module):
 
     def __init__(self, num_classes: int, in_channels: int, width: Width):
         super().__init__()
-        encoder, decoder, c = [], [], in_channels
+        encoder: list[nn.Module] = []
+        decoder: list[nn.Module] = []
+        c = in_channels
         for (base, count), multiplier in zip(STAGES, stage_widths(width, len(STAGES)), strict=True):
             n = channels(base, multiplier)
             encoder.append(nn.Sequential(*(conv_norm_relu(c if i == 0 else n, n) for i in range(count))))

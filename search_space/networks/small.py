@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from search_space.networks.blocks import Width, channels, conv_norm_relu, pooled_classifier, stage_widths
+from bankwise.search_space.networks.blocks import Width, channels, conv_norm_relu, pooled_classifier, stage_widths
 
 
 def tiny(num_classes: int = 10, in_channels: int = 3, width: Width = 1.0) -> nn.Module:
@@ -17,9 +17,7 @@ def small(num_classes: int = 10, in_channels: int = 3, width: Width = 1.0) -> nn
     return _stack([[(32, 1), (32, 2)], [(64, 1), (64, 2)], [(128, 1), (128, 2)]], num_classes, in_channels, width)
 
 
-def _stack(
-    stages: list[list[tuple[int, int]]], num_classes: int, in_channels: int, width: Width
-) -> nn.Sequential:
+def _stack(stages: list[list[tuple[int, int]]], num_classes: int, in_channels: int, width: Width) -> nn.Sequential:
     """The layers of each of `stages` are (channels at width 1, stride)."""
     blocks = []
     c = in_channels

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from search_space.networks.blocks import Width, channels, conv_norm_relu, pooled_classifier, stage_widths
+from bankwise.search_space.networks.blocks import Width, channels, conv_norm_relu, pooled_classifier, stage_widths
 
 # Channels of the layers of each stage; a pooling ends it.
 VGG16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]

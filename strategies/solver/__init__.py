@@ -3,19 +3,20 @@
 Knows arrays alone: neither networks nor layers nor what a score means.
 """
 
-from strategies.solver.counting import FeasibleSampler
-from strategies.solver.exact import solve
-from strategies.solver.milp import solve_many
-from strategies.solver.problem import Problem, Solution
-from strategies.solver.projection import project
-from strategies.solver.shadow import Shadow, shadow_prices
-from strategies.solver.staircase import staircase
+from bankwise.strategies.solver.counting import FeasibleSampler
+from bankwise.strategies.solver.exact import solve
+from bankwise.strategies.solver.milp import solve_many
+from bankwise.strategies.solver.problem import Problem, Solution
+from bankwise.strategies.solver.projection import project
+from bankwise.strategies.solver.shadow import Shadow, shadow_prices
+from bankwise.strategies.solver.staircase import optima, staircase
 
 __all__ = [
     "FeasibleSampler",
     "Problem",
     "Shadow",
     "Solution",
+    "optima",
     "project",
     "shadow_prices",
     "solve",

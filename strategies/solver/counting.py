@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from strategies.solver.problem import Problem, check_budget
+from bankwise.strategies.solver.problem import Problem, check_budget
 
 CELLS = 1 << 25  # float64 cells of all tables together: 256 MiB
 BLOCK = 1 << 14  # cells filled at once: stays in the processor's cache
@@ -26,7 +26,10 @@ class FeasibleSampler:
 
     `exact` is false where the tables would exceed 256 MiB: then costs are rounded down to a coarser unit, a draw that
     is over the budget after all is rejected and repeated, and `count` is an upper bound. Draws are uniform and within
-    the budget all the same. Raises InfeasibleBudget if nothing fits.
+    the budget all the same.
+
+    Raises:
+        InfeasibleBudget: the cheapest plan costs more than `budget`.
     """
 
     def __init__(self, problem: Problem, budget: int):
@@ -48,7 +51,7 @@ class FeasibleSampler:
         self.count = int(self._ways[0][-1]) << exponent
 
     def _sizes(self, unit: int) -> list[int]:
-        """Cells of each table in the order of the draw: no more is spent than is spare, or than the layers can."""
+        """Cells of each table, in the order of the draw: what is left of the budget, or all the layers can cost."""
         most = [int(self._costs[i][-1]) // unit for i in self._order]
         return [min(self._spare // unit, sum(most[t:])) + 1 for t in range(len(most) + 1)]
 

@@ -1,4 +1,4 @@
-"""Dominance pruning: a choice that another beats in cost and score is never needed."""
+"""Dominance pruning: a choice that another one equals or betters in cost and score is never needed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def efficient(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Costs and scores are (m,). Of equal choices the first stays.
     """
     order = np.lexsort((-scores, costs))
-    reached = scores[order]
+    ranked = scores[order]
     keep = np.ones(len(order), bool)
-    keep[1:] = reached[1:] > np.maximum.accumulate(reached)[:-1]
+    keep[1:] = ranked[1:] > np.maximum.accumulate(ranked)[:-1]
     return order[keep]
 
 
@@ -22,5 +22,5 @@ def undominated(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
     values = np.column_stack([costs, -scores])
     no_worse = (values[:, None, :] <= values[None, :, :]).all(2)  # [a, b]: a is no worse than b anywhere
     equal = no_worse & no_worse.T
-    beaten = (no_worse & ~equal) | np.triu(equal, 1)  # of equal choices the first stays
-    return np.flatnonzero(~beaten.any(0))
+    dominated = (no_worse & ~equal) | np.triu(equal, 1)  # of equal choices the first stays
+    return np.flatnonzero(~dominated.any(0))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from strategies.solver.dominance import efficient
-from strategies.solver.pareto import WIDTHS, ParetoProgramme
-from strategies.solver.problem import Problem, Solution, check_budget
+from bankwise.strategies.solver.dominance import efficient
+from bankwise.strategies.solver.pareto import WIDTHS, ParetoProgramme
+from bankwise.strategies.solver.problem import Problem, Solution, check_budget
 
 TOLERANCE = 1e-12  # of the scores at stake: less than this between two plans is rounding
 
@@ -33,7 +33,8 @@ class Reduced:
         """Cost of the plan of largest score that costs least."""
         return sum(int(row[-1]) for row in self.costs)
 
-    def solution(self, places: Sequence[int]) -> Solution:
+    def solution(self, places: Sequence[int] | np.ndarray) -> Solution:
+        """A plan by its places among the choices that are left."""
         return self.problem.solution([kept[i] for kept, i in zip(self.kept, places, strict=True)])
 
     def solve(self, budget: int) -> Solution:
@@ -54,9 +55,17 @@ class Reduced:
 def solve(problem: Problem, budget: int) -> Solution:
     """The plan of largest total score that costs at most `budget`; proved optimal.
 
-    Of plans whose scores differ by rounding alone the cheapest. Raises InfeasibleBudget if the cheapest plan of all
-    does not fit. States are at most one a byte of the budget (in units of the costs' common divisor), so memory is
-    bounded, whatever the scores.
+    Of plans whose scores differ by rounding alone the cheapest. States are at most one a byte of the budget (in units
+    of the costs' common divisor), so memory is bounded, whatever the scores.
+
+    Raises:
+        InfeasibleBudget: the cheapest plan of all costs more than `budget`.
+        BankwiseError: the problem has several costs a choice, or the budget is not a whole number.
+
+    >>> problem = Problem((np.array([1, 3]), np.array([2, 4])), (np.array([1.0, 4.0]), np.array([1.0, 2.0])))
+    >>> best = solve(problem, 6)  # the dearer choice of one layer, the cheaper one of the other
+    >>> best.indices.tolist(), best.cost, best.score
+    ([1, 0], 5, 5.0)
     """
     return Reduced(problem).solve(check_budget(problem, budget))
 
@@ -86,7 +95,7 @@ class _Core:
 
     def places(self, found: np.ndarray) -> np.ndarray:
         """A plan of the programme as places of all layers."""
-        places = self.base.copy()
+        places: np.ndarray = self.base.copy()
         for i, at in zip(self.open, found, strict=True):
             places[i] = self.kept[i][at]
         return places

@@ -45,6 +45,7 @@ class Steps:
 
     @classmethod
     def of(cls, costs: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Steps:
+        """The steps of layers `costs[i]`, `scores[i]` (m_i,), which rise strictly in both."""
         hulls = [np.array(hull(*pair)) for pair in zip(costs, scores, strict=True)]
         layer = np.repeat(np.arange(len(hulls)), [len(kept) - 1 for kept in hulls])
         target = np.concatenate([kept[1:] for kept in hulls])
@@ -78,8 +79,8 @@ class Relaxation:
     score: np.ndarray
     slope: np.ndarray
 
-    def bounds(self, room: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each room >= 0: steps that fit, their score (reachable), and the upper bound on any score."""
-        taken = np.searchsorted(self.cost, room, "right") - 1
-        reached = self.score[taken]
-        return taken, reached, reached + self.slope[taken] * (room - self.cost[taken])
+    def bounds(self, budgets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each budget >= 0: steps that fit, the score of their plan, and the upper bound on any plan's score."""
+        taken = np.searchsorted(self.cost, budgets, "right") - 1
+        score = self.score[taken]
+        return taken, score, score + self.slope[taken] * (budgets - self.cost[taken])

@@ -1,6 +1,6 @@
 """One step of the Pareto dynamic programme: sums of states and choices, dominated sums dropped.
 
-A state is a cost and the best score reached at that cost; states rise strictly in both.
+A state is a cost and the best score of any plan at that cost; states rise strictly in both.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def _dense(
             low = max(start, cost)
             part = np.add(before[low - cost : stop - cost], score, out=sums[: stop - low])
             np.maximum(after[low:stop], part, out=after[low:stop])
-    reached = np.maximum.accumulate(after)
+    best = np.maximum.accumulate(after)
     keep = np.isfinite(after)
-    keep[1:] &= after[1:] > reached[:-1]
+    keep[1:] &= after[1:] > best[:-1]
     found = np.flatnonzero(keep)
     return found + first, after[found]

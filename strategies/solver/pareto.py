@@ -1,6 +1,6 @@
 """Exact Pareto dynamic programme over the layers, cut by the bound of the linear relaxation.
 
-After each layer a state is kept only if its score and the relaxed score of the layers to come can still reach the best
+After each layer a state is kept only if its score and the relaxed score of the layers to come can still equal the best
 plan known (branch and bound inside the dynamic programme: Dyer, Riha & Walker 1995; Pisinger 1995). Each state is also
 completed greedily, which raises the best plan known while the programme runs.
 """
@@ -8,11 +8,12 @@ completed greedily, which raises the best plan known while the programme runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from strategies.solver.hull import Steps
-from strategies.solver.merge import merge
+from bankwise.strategies.solver.hull import Steps
+from bankwise.strategies.solver.merge import merge
 
 HISTORY = 1 << 22  # states remembered for tracing a plan back; older ones are found again by a second pass
 WIDTHS = (64, 1024, None)  # states a layer: two narrow passes find a good plan, the last pass proves the best one
@@ -48,21 +49,21 @@ class ParetoProgramme:
     def run(self, floor: float, width: int | None) -> Found | None:
         """The best plan of at least `floor`, from at most `width` states a layer (None: all, so it is proved).
 
-        None if no plan was met that reaches `floor`.
+        None if no plan was found that scores `floor` or more.
         """
-        history: list[States | None] = [(np.zeros(1, np.int64), np.zeros(1))]
+        costs, scores = np.zeros(1, np.int64), np.zeros(1)
+        history: list[States | None] = [(costs, scores)]
         forgotten, remembered, proved = 0, 1, True
-        met: tuple[int, int, float, int] | None = None
+        best: tuple[int, int, float, int] | None = None  # layers, cost, score, greedy steps after them
         for layer, choices in enumerate(zip(self.costs, self.scores, strict=True)):
             least = floor - self.slack - self.price * self.capacity - self.to_come[layer + 1]
-            costs, scores = merge(
-                *history[-1], *choices, self.capacity, lambda c, s, least=least: s - self.price * c >= least
-            )
-            taken, reached, bound = self.steps.suffix(layer + 1).bounds(self.capacity - costs)
-            completed = scores + reached
+            keep = partial(self._worth, least)
+            costs, scores = merge(costs, scores, *choices, self.capacity, keep)
+            taken, gained, bound = self.steps.suffix(layer + 1).bounds(self.capacity - costs)
+            completed = scores + gained
             i = int(completed.argmax()) if len(completed) else 0
-            if len(completed) and completed[i] >= floor and (met is None or completed[i] > floor):
-                met = layer + 1, int(costs[i]), float(scores[i]), int(taken[i])
+            if len(completed) and completed[i] >= floor and (best is None or completed[i] > floor):
+                best = layer + 1, int(costs[i]), float(scores[i]), int(taken[i])
                 floor = float(completed[i])
             bound += scores
             kept = bound >= floor - self.slack
@@ -74,7 +75,7 @@ class ParetoProgramme:
             history.append((costs, scores))
             remembered += len(costs)
             while remembered > HISTORY and forgotten < len(history) - 2:
-                remembered -= len(history[forgotten][0])
+                remembered -= len(states[0]) if (states := history[forgotten]) is not None else 0
                 history[forgotten] = None
                 forgotten += 1
             if not len(costs):
@@ -82,8 +83,13 @@ class ParetoProgramme:
         else:
             cheapest = int((scores >= scores.max() - self.slack).argmax())
             if scores[cheapest] >= floor - self.slack:
-                met = len(self.costs), int(costs[cheapest]), float(scores[cheapest]), 0
-        return None if met is None else Found(self._places(history, *met), proved)
+                best = len(self.costs), int(costs[cheapest]), float(scores[cheapest]), 0
+        return None if best is None else Found(self._places(history, *best), proved)
+
+    def _worth(self, least: float, costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """The states that the layers to come may complete to the score wanted, by their Lagrangian bound."""
+        kept: np.ndarray = scores - self.price * costs >= least
+        return kept
 
     def _places(self, history: list[States | None], layer: int, cost: int, score: float, taken: int) -> np.ndarray:
         """Trace the state (cost, score) after `layer` layers back; the others take the first `taken` of their steps."""
@@ -91,9 +97,10 @@ class ParetoProgramme:
         places = np.zeros(len(self.costs), np.int64)
         places[self.steps.layer[to_come]] = self.steps.target[to_come]
         for i in range(layer - 1, -1, -1):
-            if history[i] is None:
+            states = history[i]
+            if states is None:
                 return np.concatenate([self._again(i + 1, cost, score), places[i + 1 :]])
-            costs, scores = history[i]
+            costs, scores = states
             at = np.searchsorted(costs, cost - self.costs[i])
             at[at == len(costs)] = 0
             # the very sum that made the state, so equal to the last bit

@@ -9,22 +9,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
 
 
 @dataclass(frozen=True)
 class Problem:
     """`costs[i]` are the integer costs (m_i,) of layer i's choices, or (m_i, r) where there are r budgets.
 
-    `scores[i]` are their scores (m_i,), finite. Raises BankwiseError for anything else. Costs become int64, scores
+    `scores[i]` are their scores (m_i,). `names` are the layers' names in error messages. Costs become int64, scores
     float64.
+
+    Raises:
+        BankwiseError: costs or scores of another shape or type, below 0, 2^53 or more, or not finite.
     """
 
     costs: tuple[np.ndarray, ...]
     scores: tuple[np.ndarray, ...]
     names: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         counts = {"costs": len(self.costs), "scores": len(self.scores), "names": len(self.names or self.costs)}
         if len(set(counts.values())) > 1:
             raise BankwiseError(f"a problem needs as many of each, one a layer: {counts}")
@@ -39,16 +42,21 @@ class Problem:
         object.__setattr__(self, "names", tuple(self.names))
 
     def name(self, layer: int) -> str:
+        """How error messages call a layer."""
         return self.names[layer] if self.names else f"layer {layer}"
 
     def single(self) -> Problem:
-        """Itself, if it has one cost a choice."""
+        """Itself, if it has one cost a choice.
+
+        Raises:
+            BankwiseError: it has several.
+        """
         if self.costs[0].ndim != 1:
             raise BankwiseError(f"{self.costs[0].shape[1]} costs a choice: use solve_many, or give one cost a choice")
         return self
 
-    def solution(self, indices: Sequence[int]) -> Solution:
-        """Price and score a plan from the problem as it was given."""
+    def solution(self, indices: Sequence[int] | np.ndarray) -> Solution:
+        """The plan of these choices, `indices` (layers,), with its total cost and score."""
         picked = np.asarray(indices, np.int64)
         scores = [row[i] for row, i in zip(self.scores, picked, strict=True)]
         return Solution(picked, _first_cost(self.costs, picked), math.fsum(scores))
@@ -85,7 +93,11 @@ def _checked(name: str, costs: np.ndarray, scores: np.ndarray) -> tuple[np.ndarr
 
 
 def whole(name: str, value: int) -> int:
-    """`value` as a Python int; a float, even a whole one, is an error, since budgets are hard."""
+    """`value` as a Python int; a float, even a whole one, is an error, since budgets are hard.
+
+    Raises:
+        BankwiseError: `value` is not an integer.
+    """
     try:
         return operator.index(value)
     except TypeError:
@@ -93,7 +105,12 @@ def whole(name: str, value: int) -> int:
 
 
 def check_budget(problem: Problem, budget: int, called: str = "the budget", unit: str = " bytes") -> int:
-    """The budget as int; InfeasibleBudget if even the cheapest plan costs more."""
+    """The budget as int. `called` and `unit` are for the message.
+
+    Raises:
+        InfeasibleBudget: even the cheapest plan costs more.
+        BankwiseError: the budget is not a whole number.
+    """
     budget = whole("budget", budget)
     least = [int(row.min()) for row in problem.costs]
     if sum(least) > budget:

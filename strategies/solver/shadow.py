@@ -1,4 +1,4 @@
-"""Shadow prices: what a few more bytes would buy."""
+"""Shadow prices: the gain in score for a few more bytes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_space.errors import BankwiseError
-from strategies.solver.exact import Reduced
-from strategies.solver.problem import Problem, Solution, check_budget, whole
+from bankwise.search_space.errors import BankwiseError
+from bankwise.strategies.solver.exact import Reduced
+from bankwise.strategies.solver.problem import Problem, Solution, check_budget, whole
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,12 @@ class Shadow:
 
 
 def shadow_prices(problem: Problem, budget: int, extra: int) -> Shadow:
-    """Exact re-solve at `budget + extra`, and layer by layer with the others as in the optimum of `budget`."""
+    """The optimum at `budget + extra`, and the gain of each layer with the others as in the optimum of `budget`.
+
+    Raises:
+        InfeasibleBudget: the cheapest plan costs more than `budget`.
+        BankwiseError: `extra` is negative.
+    """
     budget, extra = check_budget(problem, budget), whole("extra", extra)
     if extra < 0:
         raise BankwiseError(f"extra {extra}: need 0 or more bytes")
@@ -38,8 +43,8 @@ def shadow_prices(problem: Problem, budget: int, extra: int) -> Shadow:
     choices = base.indices.copy()
     layers = np.zeros(len(choices))
     for i, (kept, costs, scores) in enumerate(zip(reduced.kept, reduced.costs, reduced.scores, strict=True)):
-        reach = int(np.searchsorted(costs, problem.costs[i][base.indices[i]] + spare, "right")) - 1
-        gain = float(scores[reach] - problem.scores[i][base.indices[i]])
+        last = int(np.searchsorted(costs, problem.costs[i][base.indices[i]] + spare, "right")) - 1
+        gain = float(scores[last] - problem.scores[i][base.indices[i]])
         if gain > 0:
-            choices[i], layers[i] = kept[reach], gain
+            choices[i], layers[i] = kept[last], gain
     return Shadow(base, more, extra, max(0.0, more.score - base.score), layers, choices)

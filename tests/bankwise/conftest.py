@@ -60,9 +60,9 @@ class Cli:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
     @staticmethod
-    def told(summary: dict, folder: Path) -> dict:
+    def comparable(summary: dict, folder: Path) -> dict:
         """A summary without what differs from folder to folder and from day to day."""
-        text = json.dumps({key: value for key, value in summary.items() if key != "seconds"})
+        text = json.dumps({key: value for key, value in summary.items() if key not in ("seconds", "made")})
         return json.loads(text.replace(str(folder), "RUN"))
 
 

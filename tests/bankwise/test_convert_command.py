@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import zipfile
 
 import pytest
 import torch
 
 from bankwise.converting import open_trained
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.families import Composite
+from bankwise.search_space.networks import build
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.targets.file.container import read
 from bankwise.weights import load_weights
-from search_space.basis import Composite
-from search_space.errors import BankwiseError
-from search_space.modelfile import read
-from search_space.networks import build
-from search_space.plan import Plan
 
 
 def flat(num_classes: int) -> torch.nn.Module:
@@ -33,23 +35,23 @@ def state(finished):
 def test_a_run_is_converted_within_the_budget_and_keeps_its_accuracy(cli, finished, tmp_path):
     folder, search = finished
     outcome = cli.call("convert", "--checkpoint", folder, *DIGITS, "--budget", "6bpw", "--out", tmp_path, "--json")
-    told = outcome.json
+    summary = outcome.json
     assert outcome.code == 0 and outcome.err == ""
     size = (tmp_path / "model.bankwise").stat().st_size
-    assert size == told["file_bytes"] == told["planned_bytes"] <= told["budget_bytes"]
-    assert told["uncompressed"]["accuracy"] == search.json["uncompressed"]["test_accuracies"][0]
-    assert told["accuracy"] > told["uncompressed"]["accuracy"] - 0.02
-    assert told["trained"].endswith("uncompressed-0.pt") and told["realigned"] and told["images"] == 359
-    assert json.loads((tmp_path / "summary.json").read_text()) == told
+    assert size == summary["file_bytes"] == summary["planned_bytes"] <= summary["budget_bytes"]
+    assert summary["uncompressed"]["accuracy"] == search.json["uncompressed"]["test_accuracies"][0]
+    assert summary["accuracy"] > summary["uncompressed"]["accuracy"] - 0.02
+    assert summary["trained"].endswith("uncompressed-0.pt") and summary["realigned"] and summary["images"] == 359
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
     plan = Plan.read(tmp_path / "plan.yaml")
     assert plan == read(tmp_path / "model.bankwise").plan
     assert {name: choice.to_dict() for name, choice in plan.layers.items()} == {
-        layer["name"]: layer["choice"] for layer in told["layers"]
+        layer["name"]: layer["choice"] for layer in summary["layers"]
     }
-    assert all(0 <= layer["error"] < 0.1 for layer in told["layers"])
+    assert all(0 <= layer["error"] < 0.1 for layer in summary["layers"])
     # the file is measured as any other, and its plan is priced as any other
     measured = cli.call("evaluate", tmp_path / "model.bankwise", *DIGITS, "--json").json
-    assert measured["accuracy"] == told["accuracy"]
+    assert measured["accuracy"] == summary["accuracy"]
     assert cli.call("plan", "--plan-file", tmp_path / "plan.yaml", "--json").json["file_bytes"] == size
 
 
@@ -65,9 +67,9 @@ def test_a_plan_of_a_conversion_can_be_trained(cli, finished, tmp_path):
     assert cli.call("convert", "--checkpoint", finished[0], *arguments).code == 0
     plan = tmp_path / "made/plan.yaml"
     assert {type(choice) for choice in Plan.read(plan).layers.values()} == {Composite}
-    told = cli.call("train", "--plan", plan, *DIGITS, "--epochs", 2, "--out", tmp_path / "run", "--json")
-    assert told.code == 0, told.err
-    assert told.json["file_bytes"] == (tmp_path / "made/model.bankwise").stat().st_size
+    done = cli.call("train", "--plan", plan, *DIGITS, "--epochs", 2, "--out", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["file_bytes"] == (tmp_path / "made/model.bankwise").stat().st_size
 
 
 def test_without_weights_only_sizes_mean_anything_and_it_says_so(cli, tmp_path, monkeypatch):
@@ -77,15 +79,16 @@ def test_without_weights_only_sizes_mean_anything_and_it_says_so(cli, tmp_path, 
     assert outcome.code == 0 and "weights random, only sizes mean anything" in outcome.out
     size = (tmp_path / "tiny.bankwise").stat().st_size
     assert f"tiny.bankwise: {size:,} bytes, as planned" in outcome.out
-    told = cli.call(*arguments, "--json").json
-    assert told["trained"] == "random" and told["accuracy"] is told["data"] is None and not told["realigned"]
+    summary = cli.call(*arguments, "--json").json
+    assert summary["trained"] == "random" and not summary["realigned"]
+    assert summary["accuracy"] is summary["data"] is None
 
 
 def test_a_tight_budget_takes_banks_and_an_impossible_one_is_refused_at_once(cli, finished, tmp_path):
     arguments = ("convert", "--checkpoint", finished[0], "--out", tmp_path / "model.bankwise", "--budget")
-    told = cli.call(*arguments, "1.9bpw", "--json").json
-    assert any(layer["choice"]["family"] in ("stacked", "sparse") for layer in told["layers"])
-    assert told["file_bytes"] <= told["budget_bytes"]
+    summary = cli.call(*arguments, "1.9bpw", "--json").json
+    assert any(layer["choice"]["family"] in ("stacked", "sparse") for layer in summary["layers"])
+    assert summary["file_bytes"] <= summary["budget_bytes"]
     (tmp_path / "model.bankwise").unlink()
     line = cli.bad(*arguments, "700", code=3)
     assert "700 bytes" in line and "needs at least" in line
@@ -93,7 +96,24 @@ def test_a_tight_budget_takes_banks_and_an_impossible_one_is_refused_at_once(cli
     assert "needs at least" in line and not (tmp_path / "model.bankwise").exists()
 
 
-@pytest.mark.parametrize("form", ["plain", "nested", "parallel", "safetensors", "densenet's first names"])
+FORMS = {
+    "plain": lambda state: state,
+    "nested": lambda state: {"epoch": 3, "state_dict": state},
+    "as a tutorial saves": lambda state: {
+        "model_state_dict": state,
+        "optimizer_state_dict": {"state": {}},
+        "loss": 0.1,
+    },
+    "as torchvision saves": lambda state: {"model": state, "args": {"lr": 0.1}},
+    "nested twice": lambda state: {"model": {"state_dict": state}},
+    "parallel": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "compiled": lambda state: {f"_orig_mod.module.{name}": value for name, value in state.items()},
+    "as Lightning saves": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
+    "double": lambda state: {name: value.double() for name, value in state.items()},
+}
+
+
+@pytest.mark.parametrize("form", [*FORMS, "safetensors", "densenet's first names"])
 def test_weights_in_every_form(state, tmp_path, form):
     path, network = tmp_path / "weights.pt", build("tiny", classes=10, in_channels=1)
     if form == "safetensors":
@@ -111,27 +131,56 @@ def test_weights_in_every_form(state, tmp_path, form):
         for parameter in network.parameters():
             parameter.data.zero_()
     else:
-        held = {f"module.{name}": value for name, value in state.items()} if form == "parallel" else state
-        torch.save({"epoch": 3, "state_dict": held} if form == "nested" else held, path)
+        torch.save(FORMS[form](state), path)
     load_weights(network, path)
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
 
 
 def test_weights_that_do_not_fit(cli, state, tmp_path):
     last = list(state)[-1]
+    loop: dict[str, object] = {}
+    loop["model"] = loop
     wrong = {
         "lacks": {name: value for name, value in state.items() if name != last},
         "more": state | {"extra.weight": torch.zeros(2)},
         "shape": state | {last: torch.zeros(3)},
         "list": [1, 2],
     }
-    told = {"lacks": f"{last!r}: the file lacks it", "more": "'extra.weight': the network has no", "list": "state dict"}
-    told["shape"] = f"{last!r} is (3,), expected (10,)"
+    words = {
+        "lacks": f"{last!r}: the file lacks it",
+        "more": "'extra.weight': the network has no",
+        "list": "state dict",
+    }
+    words["shape"] = f"{last!r} is (3,), expected (10,)"
+    wrong |= {
+        "nan": state | {last: torch.full((10,), torch.nan)},
+        "complex": state | {last: torch.zeros(10, dtype=torch.complex64)},
+        "sparse": state | {last: torch.zeros(10).to_sparse()},
+        "numbers": {1: torch.zeros(2)},
+        "texts": {"state_dict": {"weight": "text"}},
+        "empty": {},
+        "code": {"model": argparse.Namespace()},
+        "itself": loop,
+    }
+    words |= {
+        "nan": f"{last!r} holds NaN",
+        "complex": "torch.complex64",
+        "sparse": "torch.sparse_coo",
+        "numbers": "1 is a Tensor",
+        "texts": "'weight' is a str",
+        "empty": "no state dict",
+        "code": "torch.save(network.state_dict(), path) writes one",
+        "itself": "no state dict",
+    }
     for name, values in wrong.items():
         torch.save(values, tmp_path / name)
         with pytest.raises(BankwiseError) as caught:
             load_weights(build("tiny", classes=10, in_channels=1), tmp_path / name)
-        assert told[name] in str(caught.value), caught.value
+        assert words[name] in str(caught.value), caught.value
+    with zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.pkl", bytes(10**6))
+    with pytest.raises(BankwiseError, match="the archive is compressed"):
+        load_weights(build("tiny", classes=10, in_channels=1), tmp_path / "bomb")
     (tmp_path / "text.safetensors").write_text("no")
     (tmp_path / "text").write_text("no weights at all")
     common = ("convert", "tiny", "--input", "1x8x8", "--classes", 10, "--budget", "5bpw", "--weights")
@@ -166,10 +215,10 @@ def test_a_run_of_another_network(cli, finished):
 
 def test_a_segmentation_network_is_not_measured_but_runs_as_it_did(cli, tmp_path):
     out = tmp_path / "segnet.bankwise"
-    told = cli.call(
+    done = cli.call(
         "convert", "segnet@0.1", "--input", "3x40x60", "--classes", 5, "--budget", "6bpw", "--out", out, "--json"
     )
-    assert told.code == 0, told.err
+    assert done.code == 0, done.err
     trained = open_trained("segnet@0.1", input_shape=(3, 40, 60), classes=5)
     x = torch.randn(2, 3, 40, 60)
     mine, wanted = read(out).network()(x), trained.network(x)
@@ -181,13 +230,13 @@ def test_a_segmentation_network_is_not_measured_but_runs_as_it_did(cli, tmp_path
 
 def test_a_detector_of_torchvision_is_converted_and_read_back(cli, tmp_path):
     out, name = tmp_path / "ssd.bankwise", "torchvision:ssdlite320_mobilenet_v3_large"
-    told = cli.call("convert", name, "--kinds", "composite,int4", "--budget", "5bpw", "--out", out, "--json").json
-    assert out.stat().st_size == told["file_bytes"] == told["planned_bytes"] <= told["budget_bytes"]
+    summary = cli.call("convert", name, "--kinds", "composite,int4", "--budget", "5bpw", "--out", out, "--json").json
+    assert out.stat().st_size == summary["file_bytes"] == summary["planned_bytes"] <= summary["budget_bytes"]
     trained, network = open_trained(name), read(out).network()
     assert trained.shape.input_shape == (3, 320, 320) and trained.shape.classes == 91
     image = torch.randn(1, 3, 320, 320)
     with torch.no_grad():  # boxes are selected by an operator that a CPU-only torchvision may lack
         heads = [one.head(list(one.backbone(image).values())) for one in (network, trained.network)]
-    for mine, theirs in zip(*(told.values() for told in heads), strict=True):
+    for mine, theirs in zip(*(head.values() for head in heads), strict=True):
         assert mine.shape == theirs.shape and mine.shape[1] == 3234
         assert (mine - theirs).square().mean() < 0.2 * theirs.square().mean()

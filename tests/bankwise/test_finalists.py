@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+import pytest
+
+from bankwise.choosing import Choosing
+from bankwise.deadline import Deadline
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.trace import shape_of
 from bankwise.searching import SearchSettings
-from search_space.plan import Plan
-from trainers.recipe import Recipe
+from bankwise.strategies import BudgetedSpace
+from bankwise.strategies.evolution import Evolution
+from bankwise.strategies.ledger import Trials
+from bankwise.trainers.loop import Diverged
+from bankwise.trainers.recipe import Recipe
 
 
 def ranked(folder: Path, phase: str) -> list[Plan]:
     """The plans of a phase's trials, the best first."""
-    records = json.loads((folder / f"{phase}.json").read_text())["trials"]
-    return [Plan.from_dict(r["plan"]) for r in sorted(records, key=lambda record: -record["metrics"]["accuracy"])]
+    records = Trials.read(folder / phase / "ledger.jsonl").results
+    return [record.plan for record in sorted(records, key=lambda record: -record.metrics["accuracy"])]
 
 
 def means(folder: Path) -> list[tuple[float, str, Plan]]:
@@ -33,9 +47,10 @@ def test_the_best_mean_of_all_finalists_is_exported(finished):
     measured = means(folder)
     best, phase, plan = max(measured, key=lambda one: one[0])
     assert Plan.read(folder / "plan.yaml") == plan
-    assert outcome.json["found_by"] == ("evolution" if phase == "search" else "uniform")
     uniform = max((one for one in measured if one[1] == "uniform"), key=lambda one: one[0])
     assert Plan.read(folder / "uniform.yaml") == uniform[2]
+    # evolution tries the best uniform plan too: it is called uniform then
+    assert outcome.json["found_by"] == ("uniform" if phase == "uniform" or plan == uniform[2] else "evolution")
 
 
 def test_a_uniform_plan_that_none_searched_beat_is_exported_and_named(cli, finished, tmp_path):
@@ -46,18 +61,91 @@ def test_a_uniform_plan_that_none_searched_beat_is_exported_and_named(cli, finis
     for path in [folder / "summary.json", *(folder / "checkpoints").glob("searched-*"),
                  *(folder / "checkpoints").glob("uniform-[0-9]*")]:  # fmt: skip
         path.unlink()
-    told = cli.call(*cli.search, "--out", folder).json
-    assert told["found_by"] == "uniform" and told["strategy"] == "evolution"
+    summary = cli.call(*cli.search, "--out", folder).json
+    assert summary["found_by"] == "uniform" and summary["strategy"] == "evolution"
     assert Plan.read(folder / "plan.yaml") == Plan.read(folder / "uniform.yaml") == ranked(folder, "uniform")[1]
-    assert told["accuracies"] == told["baseline_uniform"]["accuracies"]
+    assert summary["accuracies"] == summary["baseline_uniform"]["accuracies"]
     shown = cli.call(*(word for word in cli.search if word != "--json"), "--out", folder)
     assert "this plan: uniform, none searched was better" in shown.out
-    assert "Plan, a uniform one" in (folder / "report.html").read_text()
+    assert "The exported plan is a uniform one" in (folder / "report.html").read_text()
+
+
+@pytest.fixture
+def choosing(tmp_path):
+    """Two plans a phase; full trainings of those that `diverging` names diverge, others give the accuracy 0.5."""
+
+    def make(*diverging: str) -> Choosing:
+        class Trainings:
+            @staticmethod
+            def full(work, label, *rest):
+                if label.startswith(diverging):
+                    raise Diverged("the training diverged: the loss is nan in epoch 1")
+                return {"accuracy": 0.5}
+
+            @staticmethod
+            def meter(work, done, text):
+                assert text.startswith("finalist ") and "the loss is nan" in text
+
+        made = Choosing(SearchSettings(seeds=1), Trainings(), None, None, Deadline(None, {}))
+        plans = {phase: [replace(PLAN, vector_bits=bits) for bits in sizes] for phase, sizes in BITS.items()}
+        object.__setattr__(made, "finalists", lambda trials: plans[trials.phase])
+        object.__setattr__(made, "ended", lambda trials: "all trials were made")
+        return made
+
+    return make
+
+
+PLAN = Plan("tiny", (1, 8, 8), 10, {})
+BITS = {"search": (8, 16), "uniform": (32, 4)}
+
+
+@pytest.mark.parametrize(
+    ("diverging", "plan", "uniform"),
+    [
+        ((), 8, 32),
+        (["search-finalist-0"], 16, 32),
+        (["search-finalist-0-seed2"], 16, 32),
+        (["search"], 32, 32),
+        (["uniform-finalist-0", "search"], 4, 4),
+        (["uniform"], 8, None),
+    ],
+)
+def test_a_finalist_that_diverges_is_not_chosen(choosing, diverging, plan, uniform):
+    chosen = choosing(*diverging or ["none"]).run()
+    assert chosen.plan.vector_bits == plan
+    assert (chosen.uniform and chosen.uniform.vector_bits) == uniform
+
+
+def test_where_all_diverge_that_is_said(choosing):
+    with pytest.raises(BankwiseError, match="the full trainings of all finalists diverged; try a smaller lr"):
+        choosing("search", "uniform").run()
+
+
+@pytest.mark.parametrize("strategy", ["evolution", "cautious"])
+def test_finalists_are_the_plans_of_the_highest_estimates(monkeypatch, strategy):
+    """Those of the highest accuracies, unless the strategy says otherwise; they may be told in any order."""
+    space = BudgetedSpace(SearchSpace(shape_of("tiny", (1, 8, 8), 10)), Budget(1300))
+    rng = np.random.default_rng(0)
+    plans = [space.plan(space.sample(rng)) for _ in range(5)]
+    finished = [(plan, {"accuracy": accuracy}) for plan, accuracy in zip(plans, (0.2, 0.9, 0.5, 0.7, 0.1), strict=True)]
+    if strategy == "cautious":
+        monkeypatch.setattr(Evolution, "estimates", lambda self: np.array([-accuracy for _, accuracy in self.results]))
+
+    class Tried:
+        strategy = "evolution"
+
+        @staticmethod
+        def run(*arguments):
+            return finished
+
+    choosing = Choosing(SearchSettings(finalists=3), None, space, None, Deadline(None, {}))
+    expected = [1, 3, 2] if strategy == "evolution" else [4, 0, 2]
+    assert choosing.finalists(Tried()) == [plans[i] for i in expected]
 
 
 def test_full_trainings_are_planned_for_every_finalist_and_seed():
     settings = SearchSettings(finalists=3, finalist_seeds=2, recipe=Recipe(epochs=5))
     work = settings.work("tiny")
     assert work["search finalists"] == work["uniform finalists"] == 3 * 2 * 5
-    assert list(work)[2:6] == ["search", "uniform", "search finalists", "uniform finalists"]
+    assert list(work)[3:7] == ["search", "uniform", "search finalists", "uniform finalists"]
     assert "uniform finalists" not in SearchSettings(strategy="uniform").work("tiny")

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from search_space.plan import Plan
+from bankwise.search_space.plan import Plan
 
 WANTED = {
     "network", "budget_bytes", "file_bytes", "paper_bits", "accuracy", "plan", "baseline_uniform", "uncompressed",
@@ -16,18 +16,18 @@ WANTED = {
 
 def test_the_json_holds_one_object_with_the_plan_within_the_budget(cli, tmp_path):
     outcome = cli.call("plan", "--budget", "1.5KiB", "--json", "--out", tmp_path / "plan.yaml")
-    told = outcome.json
-    assert outcome.code == 0 and outcome.err == "" and told.keys() >= WANTED
-    assert told["budget_bytes"] == 1536 >= told["file_bytes"]
-    assert told["accuracy"] is None and told["uncompressed"] == {"accuracy": None, "bytes": 133352}
-    assert told["baseline_uniform"]["bytes"] <= 1536 and told["baseline_uniform"]["accuracy"] is None
-    assert told["rate"] >= told["baseline_uniform"]["rate"]
-    layers = sum(layer["file_bytes"] for layer in told["layers"])
-    assert layers + sum(told["fixed"].values()) == told["file_bytes"]
-    assert all(sum(layer["parts"].values()) == layer["file_bytes"] for layer in told["layers"])
-    assert told["plan"] == str(tmp_path / "plan.yaml")
-    assert {name: choice.to_dict() for name, choice in Plan.read(told["plan"]).layers.items()} == {
-        layer["name"]: layer["choice"] for layer in told["layers"]
+    summary = outcome.json
+    assert outcome.code == 0 and outcome.err == "" and summary.keys() >= WANTED
+    assert summary["budget_bytes"] == 1536 >= summary["file_bytes"]
+    assert summary["accuracy"] is None and summary["uncompressed"] == {"accuracy": None, "bytes": 133352}
+    assert summary["baseline_uniform"]["bytes"] <= 1536 and summary["baseline_uniform"]["accuracy"] is None
+    assert summary["capture"] >= summary["baseline_uniform"]["capture"]
+    layers = sum(layer["file_bytes"] for layer in summary["layers"])
+    assert layers + sum(summary["fixed"].values()) == summary["file_bytes"]
+    assert all(sum(layer["parts"].values()) == layer["file_bytes"] for layer in summary["layers"])
+    assert summary["plan"] == str(tmp_path / "plan.yaml")
+    assert {name: choice.to_dict() for name, choice in Plan.read(summary["plan"]).layers.items()} == {
+        layer["name"]: layer["choice"] for layer in summary["layers"]
     }
 
 
@@ -37,20 +37,20 @@ def test_a_plan_file_is_priced_as_it_is(cli, tmp_path):
     for key in ("file_bytes", "paper_bits", "layers", "fixed", "runs", "input_shape"):
         assert again[key] == made[key]
     assert again["budget_bytes"] is None and again["staircase"] is None
-    held = cli.call("plan", "--plan-file", tmp_path / "plan.json", "--budget", "1200", "--json").json
-    assert held["budget_bytes"] == 1200
+    priced = cli.call("plan", "--plan-file", tmp_path / "plan.json", "--budget", "1200", "--json").json
+    assert priced["budget_bytes"] == 1200
     line = cli.bad("plan", "--plan-file", tmp_path / "plan.json", "--budget", "1100", code=3)
     assert f"{made['file_bytes']:,}" in line and "1,100" in line
 
 
 def test_without_a_budget_the_range_and_the_staircase(cli):
-    told = cli.call("plan", "--network", "resnet20", "--data", "cifar10", "--json").json
-    assert told["budget_bytes"] is told["file_bytes"] is told["plan"] is None
-    smallest, largest = (told["range"][end]["file_bytes"] for end in ("smallest", "largest"))
-    sizes = [step["file_bytes"] for step in told["staircase"]]
+    summary = cli.call("plan", "--network", "resnet20", "--data", "cifar10", "--json").json
+    assert summary["budget_bytes"] is summary["file_bytes"] is summary["plan"] is None
+    smallest, largest = (summary["range"][end]["file_bytes"] for end in ("smallest", "largest"))
+    sizes = [step["file_bytes"] for step in summary["staircase"]]
     assert sizes[0] == smallest and sizes[-1] <= largest and len(sizes) == 12
-    assert (np.diff(sizes) > 0).all() and (np.diff([step["rate"] for step in told["staircase"]]) > 0).all()
-    assert all(step["file_bytes"] <= step["budget_bytes"] for step in told["staircase"])
+    assert (np.diff(sizes) > 0).all() and (np.diff([step["capture"] for step in summary["staircase"]]) > 0).all()
+    assert all(step["file_bytes"] <= step["budget_bytes"] for step in summary["staircase"])
     at_least = cli.call("plan", "--network", "resnet20", "--data", "cifar10", "--budget", smallest, "--json")
     assert at_least.json["file_bytes"] == smallest
     assert str(f"{smallest:,}") in cli.bad(
@@ -70,7 +70,7 @@ def test_large_networks_are_priced_in_seconds(cli, arguments):
     begin = time.process_time()
     outcome = cli.call("plan", *arguments)
     assert outcome.code == 0 and time.process_time() - begin < 8
-    for words in ("reachable", "file accounting", "paper accounting", "split-transform-merge", "one more KiB"):
+    for words in ("reachable", "file accounting", "paper accounting", "split-transform-merge", "1 KiB more"):
         assert words in outcome.out
 
 
@@ -90,26 +90,26 @@ def test_limits_beside_the_bytes_are_kept(cli):
 
 
 def test_the_paper_accounting_bounds_banks_and_indices(cli):
-    told = cli.call("plan", "--budget", "500", "--accounting", "paper", "--json").json
-    assert told["paper_bits"] <= 8 * 500 < 8 * told["file_bytes"]
+    summary = cli.call("plan", "--budget", "500", "--accounting", "paper", "--json").json
+    assert summary["paper_bits"] <= 8 * 500 < 8 * summary["file_bytes"]
     assert "500 bytes (paper accounting)" in cli.call("plan", "--budget", "500", "--accounting", "paper").out
 
 
 def test_every_choice_of_a_layer_can_be_seen(cli):
-    told = cli.call("plan", "--choices", "6", "--json").json
-    texts = [row["text"] for row in told["choices"]["6"]]
+    summary = cli.call("plan", "--choices", "6", "--json").json
+    texts = [row["text"] for row in summary["choices"]["6"]]
     assert {"binary", "integer bits=4", "integer bits=8"} < set(texts)
-    sizes = [row["file_bytes"] for row in told["choices"]["6"]]
+    sizes = [row["file_bytes"] for row in summary["choices"]["6"]]
     assert sizes == sorted(sizes)
     assert "choices of 6" in cli.call("plan", "--choices", "6").out
 
 
 def test_the_space_is_set_by_file_and_option(cli, tmp_path):
     (tmp_path / "space.yaml").write_text("hidden: [binary]\nlayers: {'2.*': [float16]}\nmax_k: 8\nvector_bits: 16\n")
-    told = cli.call(
+    summary = cli.call(
         "plan", "--budget", "1MiB", "--space", tmp_path / "space.yaml", "--last", "int8,int2", "--json"
     ).json
-    assert [layer["text"] for layer in told["layers"]] == [
+    assert [layer["text"] for layer in summary["layers"]] == [
         "integer bits=8", "binary", "float bits=16", "binary", "integer bits=8"
     ]  # fmt: skip
 
@@ -150,18 +150,26 @@ def test_a_wrong_choice_of_a_plan_names_layer_key_and_value(cli, tmp_path, key, 
         (["--max-ops", "lots"], ["lots", "--max-ops"]),
         (["--hidden", "stackd"], ["stackd", "stacked"]),
         (["--vector-bits", "7"], ["vector_bits", "7", "8, 16, 32"]),
+        (["--vectors", "v8,v5"], ["storage of vectors 'v5'", "v8"]),
         (["--keep", "nothing.*"], ["nothing.*"]),
         (["--choices", "7"], ["'7'", "6"]),
         (["--plan-file", "nowhere.yaml"], ["nowhere.yaml"]),
         (["--out", "plan.yaml"], ["--budget"]),
         (["--budget", "1KiB", "--out", "/proc/plan.yaml"], ["/proc/plan.yaml"]),
-        (["--budget", "1KiB", "--network", "vgg16"], ["1,024", "3", "largest layers"]),
+        (["--budget", "1KiB", "--network", "vgg16"], ["1,024", "at least", "largest layers"]),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_would_be_right(cli, arguments, words):
     infeasible = "vgg16" in arguments
     line = cli.bad("plan", *arguments, code=3 if infeasible else 2)
     assert all(word in line for word in words), line
+
+
+def test_ways_of_storing_vectors_are_offered_as_asked(cli):
+    for ways, ends in (("s4", {"s4"}), ("v8", {""}), ("p4,v16", {"p4", "v16"})):
+        found = cli.call("plan", "--budget", "1400", "--vectors", ways, "--json").json
+        layers = found["price"]["layers"] if "price" in found else found["layers"]
+        assert {layer["choice"].get("vectors", "") for layer in layers} <= ends
 
 
 def test_a_plan_for_another_network_is_an_error(cli, tmp_path):
@@ -173,20 +181,33 @@ def test_a_plan_for_another_network_is_an_error(cli, tmp_path):
 
 
 def test_a_width_is_part_of_the_networks_name(cli, tmp_path):
-    told = {}
+    summary = {}
     for network in ("resnet20", "resnet20@0.5"):
         plan = tmp_path / f"{network}.yaml"
-        told[network] = cli.call("plan", "--network", network, "--data", "cifar10", "--budget", "30x", "--out", plan,
+        summary[network] = cli.call("plan", "--network", network, "--data", "cifar10", "--budget", "30x", "--out", plan,
                                  "--json").json  # fmt: skip
-        assert Plan.read(plan).network == told[network]["network"] == network
+        assert Plan.read(plan).network == summary[network]["network"] == network
         again = cli.call("plan", "--plan-file", plan, "--json").json
-        assert again["file_bytes"] == told[network]["file_bytes"]
-    assert told["resnet20@0.5"]["uncompressed"]["bytes"] < 0.27 * told["resnet20"]["uncompressed"]["bytes"]
+        assert again["file_bytes"] == summary[network]["file_bytes"]
+    assert summary["resnet20@0.5"]["uncompressed"]["bytes"] < 0.27 * summary["resnet20"]["uncompressed"]["bytes"]
 
 
 @pytest.mark.parametrize("kind", ["tiled", "subbit"])
 def test_the_baselines_are_kinds_of_layers(cli, tmp_path, kind):
-    told = cli.call("plan", "--hidden", kind, "--first", "int8", "--last", "int8", "--budget", "2600", "--json",
+    summary = cli.call("plan", "--hidden", kind, "--first", "int8", "--last", "int8", "--budget", "2600", "--json",
                     "--out", tmp_path / "plan.yaml").json  # fmt: skip
-    assert told["file_bytes"] <= 2600 and told["baseline_uniform"]["bytes"] <= 2600
-    assert {layer["choice"]["family"] for layer in told["layers"][1:-1]} == {kind}
+    assert summary["file_bytes"] <= 2600 and summary["baseline_uniform"]["bytes"] <= 2600
+    assert {layer["choice"]["family"] for layer in summary["layers"][1:-1]} == {kind}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--max-ops", "10"), ("--max-ram", "1B"), ("--choices", "1.0"), ("--keep", "0"), ("--hidden", "binary"),
+     ("--vector-bits", "32"), ("--space", "space.yaml")],
+)  # fmt: skip
+def test_what_finds_a_plan_is_not_ignored_where_one_is_given(cli, option, tmp_path):
+    assert f"{option[0]} is for finding a plan" in cli.bad("plan", "--plan-file", tmp_path / "plan.yaml", *option)
+
+
+def test_a_network_without_a_name_is_none(cli):
+    assert "unknown network ''" in cli.bad("plan", "--network", "")

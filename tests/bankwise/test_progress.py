@@ -5,21 +5,7 @@ import io
 from rich.console import Console
 
 from bankwise.cli import progress
-from bankwise.phases import Progress
-
-
-def test_the_time_left_follows_the_epochs_done_lately():
-    speed = progress.Speed()
-    assert speed.left(0.0, 0, 10) is None
-    assert speed.left(2.0, 1, 9) == 18.0
-    assert speed.left(4.0, 2, 8) == 16.0
-
-
-def test_epochs_that_a_resumed_run_skips_are_no_speed():
-    speed = progress.Speed()
-    speed.left(0.0, 0, 100)
-    assert speed.left(0.1, 60, 40) is None
-    assert speed.left(3.1, 61, 39) == 3.0 * 39
+from bankwise.progress import Progress
 
 
 def test_plain_lines_are_few_but_one_a_phase(monkeypatch):
@@ -29,7 +15,7 @@ def test_plain_lines_are_few_but_one_a_phase(monkeypatch):
     with progress.Display(Console(file=out)) as display:
         for phase, left in (("search", 20), ("final", 0)):
             for done in range(1, 21):
-                display(Progress(phase, done, 20, f"epoch {done}", left))
+                display(Progress(phase, done, 20, f"epoch {done}", {"final": left}))
     lines = out.getvalue().splitlines()
     assert [line.split()[0] for line in lines] == ["search", "final"]
     assert lines[0] == "search 1/20 epochs: epoch 1" and lines[1].endswith("left")
@@ -39,7 +25,7 @@ def test_a_terminal_shows_a_bar_with_phase_and_time_left():
     out = io.StringIO()
     with progress.Display(Console(file=out, force_terminal=True, width=100)) as display:
         for done in range(5):
-            display(Progress("search", done, 10, "accuracy 0.5", 10))
+            display(Progress("search", done, 10, "accuracy 0.5", {"final": 10}))
     assert "search 4/10" in out.getvalue() and " left" in out.getvalue() and "20%" in out.getvalue()
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import subprocess
 
 import numpy as np
+import onnx
 import pytest
+import torch
+
+from bankwise.search_space.locks import alone_in
+from bankwise.search_space.targets.file.container import load
+from bankwise.search_space.targets.onnx.checking import TOLERANCE, open_session, run
+from bankwise.trainers.data import load_data
 
 TRAIN = ["--data", "digits", "--limit", "300", "--epochs", "3", "--json"]
 
 
 def test_train_gives_the_file_of_the_plan(cli, finished, tmp_path):
     folder, outcome = finished
-    told = cli.call("train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--seeds", 2)
-    assert told.code == 0, told.err
-    assert told.json["file_bytes"] == outcome.json["file_bytes"] == (tmp_path / "run/model.bankwise").stat().st_size
-    assert told.json["accuracies"] == outcome.json["accuracies"]  # the same seeds, the same teachers
-    assert told.json["budget_bytes"] is told.json["baseline_uniform"] is None
-    assert told.json["uncompressed"]["accuracies"] == outcome.json["uncompressed"]["accuracies"]
+    done = cli.call("train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--seeds", 2)
+    assert done.code == 0, done.err
+    assert done.json["file_bytes"] == outcome.json["file_bytes"] == (tmp_path / "run/model.bankwise").stat().st_size
+    assert done.json["accuracies"] == outcome.json["accuracies"]  # the same seeds, the same teachers
+    assert done.json["budget_bytes"] is done.json["baseline_uniform"] is None
+    assert done.json["uncompressed"]["accuracies"] == outcome.json["uncompressed"]["accuracies"]
     again = cli.call("train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--seeds", 2)
-    assert again.json == told.json
+    assert again.json == done.json
     assert "epochs" in cli.bad(
         "train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--epochs", 2
     )
@@ -28,8 +38,8 @@ def test_train_gives_the_file_of_the_plan(cli, finished, tmp_path):
 def test_train_without_a_teacher(cli, finished, tmp_path):
     folder, _ = finished
     arguments = ["train", "--plan", folder / "plan.yaml", *TRAIN, "--out", tmp_path / "run", "--no-teacher"]
-    told = cli.call(*arguments).json
-    assert told["uncompressed"] == {"accuracy": None, "test_accuracy": None, "bytes": 133352}
+    summary = cli.call(*arguments).json
+    assert summary["uncompressed"] == {"accuracy": None, "test_accuracy": None, "bytes": 133352}
     assert "uncompressed" in cli.call(*(word for word in arguments if word != "--json")).out
     assert not list((tmp_path / "run/checkpoints").glob("uncompressed*"))
     line = cli.bad(*arguments[:-2], tmp_path / "other", "--no-teacher", "--distill", 0.5)
@@ -72,26 +82,112 @@ def test_export_restores_the_run_s_model(cli, copied):
     assert (copied / "model.bankwise").read_bytes() == wanted
 
 
+def test_export_of_another_seed_never_replaces_the_run_s_model(cli, copied):
+    accuracies = json.loads((copied / "summary.json").read_text())["accuracies"]
+    best = accuracies.index(max(accuracies))
+    other, wanted = 1 - best, (copied / "model.bankwise").read_bytes()
+    assert f"model-{other}.bankwise" in cli.call("export", copied, "--seed", other).out
+    packed = (copied / "checkpoints" / f"searched-{other}.bankwise").read_bytes()
+    assert (copied / f"model-{other}.bankwise").read_bytes() == packed
+    line = cli.bad("export", copied, "--seed", other, "-o", copied / "checkpoints" / ".." / "model.bankwise")
+    assert f"the run's model, of seed {best}" in line
+    assert cli.call("export", copied, "--seed", best).code == 0
+    assert (copied / "model.bankwise").read_bytes() == wanted
+
+
+def test_export_of_a_conversion(cli, finished, tmp_path):
+    folder = tmp_path / "converted"
+    assert cli.call("convert", "--checkpoint", finished[0], "--budget", "4bpw", "--out", folder).code == 0
+    wanted = (folder / "model.bankwise").read_bytes()
+    assert cli.call("export", folder).code == 0
+    assert cli.call("export", folder, "-o", tmp_path / "copy.bankwise").code == 0
+    assert (folder / "model.bankwise").read_bytes() == (tmp_path / "copy.bankwise").read_bytes() == wanted
+    assert "a conversion, not seed 0" in cli.bad("export", folder, "--seed", 0)
+    (folder / "model.bankwise").write_bytes(wanted[:-1])
+    assert "model.bankwise" in cli.bad("export", folder)
+
+
+@pytest.mark.parametrize(("target", "file"), [("onnx", "model.onnx"), ("onnx_plain", "model.plain.onnx")])
+def test_export_of_a_run_as_onnx_gives_the_logits_of_its_file(cli, copied, target, file):
+    outcome = cli.call("export", copied, "--target", target)
+    written = copied / file
+    assert outcome.code == 0 and f"{written.stat().st_size:,} bytes" in "".join(outcome.out.split("\n"))
+    said = {one.key: one.value for one in onnx.load(written).metadata_props}
+    assert said["sha256"] == hashlib.sha256((copied / "model.bankwise").read_bytes()).hexdigest()
+    assert json.loads(said["labels"]) == list("0123456789") and said["normalization"].startswith("symmetric")
+    network, images = load(copied / "model.bankwise"), load_data("digits").test()[0]
+    wanted = network(network.images.to_input(images))
+    found = run(open_session(written.read_bytes()), network.images.to_input(images))
+    assert (found - wanted).abs().max() <= TOLERANCE * wanted.abs().max()
+    assert torch.equal(found.argmax(1), wanted.argmax(1))
+    first = written.read_bytes()
+    assert cli.call("export", copied, "--target", target).code == 0 and written.read_bytes() == first
+
+
+def test_export_as_onnx_of_another_seed_of_a_conversion_and_over_the_run_s_model(cli, copied, finished, tmp_path):
+    accuracies = json.loads((copied / "summary.json").read_text())["accuracies"]
+    other = 1 - accuracies.index(max(accuracies))
+    assert cli.call("export", copied, "--target", "onnx", "--seed", other).code == 0
+    assert (copied / f"model-{other}.onnx").exists() and not (copied / "model.onnx").exists()
+    wanted = (copied / "model.bankwise").read_bytes()
+    line = cli.bad("export", copied, "--target", "onnx", "-o", copied / "model.bankwise")
+    assert "the run's model: write the target 'onnx' elsewhere" in line
+    assert (copied / "model.bankwise").read_bytes() == wanted
+    folder = tmp_path / "converted"
+    assert cli.call("convert", "--checkpoint", finished[0], "--budget", "4bpw", "--out", folder).code == 0
+    assert cli.call("export", folder, "--target", "onnx").code == 0
+    said = {one.key: one.value for one in onnx.load(folder / "model.onnx").metadata_props}
+    assert said["sha256"] == hashlib.sha256((folder / "model.bankwise").read_bytes()).hexdigest()
+    assert json.loads(said["labels"]) == list("0123456789")
+
+
+def test_a_conversion_replaces_nothing_but_a_conversion(cli, copied, tmp_path):
+    wanted = {name: (copied / name).read_bytes() for name in ("model.bankwise", "plan.yaml", "summary.json")}
+    convert = ("convert", "tiny", "--data", "digits", "--budget", "5bpw", "--kinds", "int4", "--out")
+    assert "not the folder of a conversion" in cli.bad(*convert, copied)
+    assert "model of a run" in cli.bad(*convert, copied / "model.bankwise")
+    assert {name: (copied / name).read_bytes() for name in wanted} == wanted
+    for _ in range(2):
+        assert cli.call(*convert, tmp_path / "converted").code == 0
+    with alone_in(tmp_path / "converted"):
+        assert "in use by another process (pid" in cli.bad(*convert, tmp_path / "converted")
+
+
 def test_export_of_what_is_no_run(cli, copied, tmp_path):
     assert "finished run" in cli.bad("export", tmp_path / "nowhere")
     line = cli.bad("export", copied, "--seed", 2)
-    assert "0 to 1" in line and "2" in line
+    assert "0, 1" in line and "2" in line
 
 
 def test_evaluate_reads_the_file_back(cli, finished):
     folder, outcome = finished
     best = int(np.argmax(outcome.json["accuracies"]))
     for split, key in (("validation", "accuracies"), ("test", "test_accuracies")):
-        told = cli.call(
+        summary = cli.call(
             "evaluate", folder / "model.bankwise", "--limit", 300, "--split", split, "--json"
         ).json  # fmt: skip
-        assert told["accuracy"] == outcome.json[key][best] and told["split"] == split
-        assert told["file_bytes"] == outcome.json["file_bytes"] and told["paper_bits"] == outcome.json["paper_bits"]
-        assert told["budget_bytes"] == 1200 and told["plan"] == outcome.json["plan"]
-        assert told["uncompressed"]["bytes"] == 133352
+        assert summary["accuracy"] == outcome.json[key][best] and summary["split"] == split
+        assert (
+            summary["file_bytes"] == outcome.json["file_bytes"] and summary["paper_bits"] == outcome.json["paper_bits"]
+        )
+        assert summary["budget_bytes"] == 1200 and summary["plan"] == outcome.json["plan"]
+        assert summary["uncompressed"]["bytes"] == 133352
         key = "test_accuracy" if split == "test" else "accuracy"
-        assert told["baseline_uniform"]["accuracy"] == outcome.json["baseline_uniform"][key]
+        assert summary["baseline_uniform"]["accuracy"] == outcome.json["baseline_uniform"][key]
     assert " %" in cli.call("evaluate", folder / "model.bankwise").out
+
+
+def test_evaluate_measures_the_run_s_own_validation_images_and_compares_with_no_others(cli, finished):
+    folder, outcome = finished
+    best = max(outcome.json["accuracies"])
+    call = ("evaluate", folder / "model.bankwise", "--split", "validation", "--json")
+    own = cli.call(*call).json  # without --limit: of all images the network was trained on many
+    assert (own["images"], own["accuracy"]) == (50, best)
+    assert own["baseline_uniform"]["accuracy"] == outcome.json["baseline_uniform"]["accuracy"]
+    for others, images in ((["--limit", 400], 67), (["--limit", 300, "--validation", 0.5], 150)):
+        other = cli.call(*call, *others).json
+        assert other["images"] == images and other["baseline_uniform"] is other["budget_bytes"] is None
+        assert other["uncompressed"]["accuracy"] is None
 
 
 def test_every_command_takes_the_share_that_validates(cli, finished, tmp_path):
@@ -101,16 +197,18 @@ def test_every_command_takes_the_share_that_validates(cli, finished, tmp_path):
     train = ["train", "--plan", finished[0] / "plan.yaml", "--out", tmp_path / "run", "--epochs", 1, *half, "--json"]
     assert cli.call(*train).code == 0
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["training_images"] == 150
-    told = cli.call("convert", "--checkpoint", finished[0], "--data", "digits", *half, "--split", "validation",
+    done = cli.call("convert", "--checkpoint", finished[0], "--data", "digits", *half, "--split", "validation",
                     "--budget", "4bpw", "--out", tmp_path / "converted", "--json")  # fmt: skip
-    assert told.code == 0, told.err
+    assert done.code == 0, done.err
 
 
 def test_evaluate_a_file_that_lies_alone(cli, finished, tmp_path):
     (tmp_path / "alone").write_bytes((finished[0] / "model.bankwise").read_bytes())
-    told = cli.call("evaluate", tmp_path / "alone", "--json").json
-    assert told["accuracy"] > 0.1 and told["budget_bytes"] is told["plan"] is told["baseline_uniform"] is None
-    assert told["uncompressed"] == {"accuracy": None, "bytes": 133352}
+    summary = cli.call("evaluate", tmp_path / "alone", "--json").json
+    assert (
+        summary["accuracy"] > 0.1 and summary["budget_bytes"] is summary["plan"] is summary["baseline_uniform"] is None
+    )
+    assert summary["uncompressed"] == {"accuracy": None, "bytes": 133352}
 
 
 def test_evaluate_says_what_does_not_fit(cli, finished, tmp_path, colour):
@@ -124,8 +222,39 @@ def test_evaluate_says_what_does_not_fit(cli, finished, tmp_path, colour):
     assert "not a bankwise file" in cli.bad("evaluate", __file__)
 
 
+def test_a_report_is_a_file(cli, finished, tmp_path):
+    assert "is a folder; name the page" in cli.bad("report", finished[0], "--out", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_report_draws_runs_side_by_side(cli, finished, copied, tmp_path):
     outcome = cli.call("report", finished[0], copied, "--out", tmp_path / "page.html")
     assert outcome.code == 0 and outcome.out.strip() == str(tmp_path / "page.html")
     assert "<html" in (tmp_path / "page.html").read_text()
     assert "nowhere" in cli.bad("report", tmp_path / "nowhere")
+
+
+def test_export_to_c_gives_the_logits_of_the_model(cli, copied, tmp_path):
+    outcome = cli.call("export", copied, "--target", "c", "--out", tmp_path / "c")
+    names = {"tiny.h", "tiny.c", "tiny_test.c", "main.c", "Makefile", "CMakeLists.txt"}
+    assert outcome.code == 0 and {path.name for path in (tmp_path / "c").iterdir()} == names
+    digest = hashlib.sha256((copied / "model.bankwise").read_bytes()).hexdigest()
+    header = (tmp_path / "c" / "tiny.h").read_text()
+    assert digest in header and 'TINY_LABELS {"0", "1", "2", ' in header and "TINY_NORMALIZE" in header
+    if not (shutil.which("gcc") and shutil.which("make")):
+        pytest.skip("needs gcc and make")
+    made = subprocess.run(["make", "test", "tiny"], cwd=tmp_path / "c", capture_output=True, text=True)
+    assert made.returncode == 0, made
+    network, images = load(copied / "model.bankwise"), load_data("digits").test()[0][:50]
+    inputs = network.images.to_input(images)
+    shown = subprocess.run([tmp_path / "c" / "tiny"], input=inputs.numpy().tobytes(), capture_output=True, check=True)
+    wanted = network(inputs).max(1)
+    rows = [line.split() for line in shown.stdout.decode().splitlines()]
+    assert [int(row[0]) for row in rows] == wanted.indices.tolist()
+    assert [float(row[1]) for row in rows] == pytest.approx(wanted.values.tolist(), rel=1e-4, abs=1e-4)
+
+
+def test_export_to_c_into_a_file_is_one_line(cli, copied, tmp_path):
+    (tmp_path / "there").write_text("mine")
+    assert "there" in cli.bad("export", copied, "--target", "c", "--out", tmp_path / "there")
+    assert (tmp_path / "there").read_text() == "mine" and len(list(tmp_path.iterdir())) == 2

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from search_space.plan import Plan
+from bankwise.search_space.plan import Plan
 
 WANTED = {
     "budget_bytes", "file_bytes", "paper_bits", "accuracy", "plan", "baseline_uniform", "uncompressed", "network",
@@ -16,17 +16,17 @@ WANTED = {
 def test_the_summary_is_one_json_object_on_stdout(cli, finished):
     folder, outcome = finished
     assert outcome.code == 0, outcome.err
-    told = outcome.json
-    assert told.keys() >= WANTED
-    assert told["budget_bytes"] == 1200 >= told["file_bytes"] == told["planned_bytes"]
-    assert (folder / "model.bankwise").stat().st_size == told["file_bytes"]
-    for values in (told, told["baseline_uniform"], told["uncompressed"]):
+    summary = outcome.json
+    assert summary.keys() >= WANTED
+    assert summary["budget_bytes"] == 1200 >= summary["file_bytes"] == summary["planned_bytes"]
+    assert (folder / "model.bankwise").stat().st_size == summary["file_bytes"]
+    for values in (summary, summary["baseline_uniform"], summary["uncompressed"]):
         assert 0.1 < values["accuracy"] <= 1 and len(values["accuracies"]) == len(values["test_accuracies"]) == 2
-    assert told["baseline_uniform"]["bytes"] <= 1200
-    assert told["uncompressed"]["bytes"] == 133352
-    assert set(Plan.read(told["plan"]).layers) == {"0.0", "1.0", "2.0", "3.0", "6"}
+    assert summary["baseline_uniform"]["bytes"] <= 1200
+    assert summary["uncompressed"]["bytes"] == 133352
+    assert set(Plan.read(summary["plan"]).layers) == {"0.0", "1.0", "2.0", "3.0", "6"}
     assert (folder / "report.html").exists()
-    assert json.loads((folder / "summary.json").read_text()).items() <= told.items()
+    assert json.loads((folder / "summary.json").read_text()).items() <= summary.items()
 
 
 def test_the_progress_goes_to_stderr_phase_by_phase(cli, finished):
@@ -71,7 +71,7 @@ def test_a_folder_of_something_else_is_left_alone(cli, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (["--budget", "300"], ["300 bytes", "786", "largest layers"], 3),
+        (["--budget", "300"], ["300 bytes", "346", "largest layers"], 3),
         (["--strategy", "evolutoin"], ["evolutoin", "evolution"], 2),
         (["--engine", "locale"], ["locale", "local"], 2),
         (["--network", "tinny"], ["tinny", "tiny"], 2),
@@ -85,7 +85,7 @@ def test_a_folder_of_something_else_is_left_alone(cli, tmp_path):
         (["--recipe", "nowhere.yaml"], ["nowhere.yaml"], 2),
     ],
 )
-def test_bad_input_is_told_before_anything_is_written(cli, tmp_path, arguments, words, code):
+def test_bad_input_is_reported_before_anything_is_written(cli, tmp_path, arguments, words, code):
     line = cli.bad(*cli.search, "--out", tmp_path / "run", *arguments, code=code)
     assert all(word in line for word in words), line
     assert not (tmp_path / "run").exists()
@@ -107,6 +107,6 @@ def test_a_corrupt_journal_or_summary_is_named(cli, copied):
     (copied / "summary.json").write_text("{")
     assert "summary.json" in cli.bad(*cli.search, "--out", copied)
     (copied / "summary.json").unlink()
-    (copied / "search.json").write_text("{}")
+    (copied / "search" / "ledger.jsonl").write_text("{}\n")
     outcome = cli.call(*cli.search, "--out", copied)
-    assert outcome.code == 2 and "search.json" in outcome.err.splitlines()[-1]
+    assert outcome.code == 2 and "ledger.jsonl" in outcome.err.splitlines()[-1]

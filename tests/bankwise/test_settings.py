@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bankwise.cli import settings
-from search_space.errors import BankwiseError
-from trainers.recipe import Recipe
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers.presets import PRESETS
+from bankwise.trainers.recipe import Recipe
 
 
 def test_a_space_file_is_read_and_options_override_it(tmp_path):
@@ -26,10 +27,11 @@ def test_a_space_file_is_read_and_options_override_it(tmp_path):
         ("max_k: many", ["max_k", "many"]),
         ("tiles: [3by3]", ["tiles", "3by3", "3x3"]),
         ("layers: [binary]", ["layers", "mapping"]),
-        ("layers: {a: 4}", ["layers: a", "4"]),
+        ("layers: {a: 4}", ["layers.a", "4"]),
         ("vector_bits: 12", ["vector_bits", "12"]),
         ("[1, 2]", ["mapping"]),
         ("a: [", ["not YAML"]),
+        ("max_k: 4\nmax_k: 8", ["max_k", "twice", "line 2"]),
     ],
 )
 def test_a_wrong_space_file_names_key_and_value(tmp_path, text, words):
@@ -37,7 +39,8 @@ def test_a_wrong_space_file_names_key_and_value(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(BankwiseError) as caught:
         settings.make_space(file, {})
-    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value), caught.value
+    assert all(word in str(caught.value) for word in [*words, str(file)]), caught.value
+    assert "\n" not in str(caught.value)
 
 
 def test_a_recipe_is_default_then_file_then_option(tmp_path):
@@ -50,16 +53,23 @@ def test_a_recipe_is_default_then_file_then_option(tmp_path):
         settings.make_recipe(file, Recipe(), {})
 
 
-@pytest.mark.parametrize(
-    ("text", "units", "value"),
-    [("64KiB", settings.SIZES, 65536), ("1.5 kb", settings.SIZES, 1500), ("5M", settings.COUNTS, 5_000_000),
-     ("17", settings.COUNTS, 17), (None, settings.SIZES, None)],
-)  # fmt: skip
-def test_whole_numbers_with_units(text, units, value):
-    assert settings.whole("--limit", text, units) == value
+def test_a_preset_is_named_as_a_file_is(tmp_path, monkeypatch):
+    fast = settings.make_recipe("fast", Recipe(epochs=40), {"lr": 0.25})
+    assert fast == Recipe.from_dict(PRESETS["fast"] | {"lr": 0.25}) and fast.epochs < 40
+    assert settings.make_recipe("full", Recipe(epochs=3), {}).epochs == 40
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BankwiseError, match="unknown recipe 'fsat': did you mean fast.*a YAML file"):
+        settings.make_recipe("fsat", Recipe(), {})
+    (tmp_path / "mine").write_text("epochs: 7\n")
+    assert settings.make_recipe("mine", Recipe(), {}).epochs == 7
+    with pytest.raises(BankwiseError, match="recipe.yaml"):
+        settings.make_recipe("recipe.yaml", Recipe(), {})
 
 
-@pytest.mark.parametrize("text", ["", "0", "-3", "5KiB", "0.1", "nan", "1e9"])
-def test_what_is_no_count_is_an_error(text):
-    with pytest.raises(BankwiseError, match="--max-ops"):
-        settings.whole("--max-ops", text, settings.COUNTS)
+def test_whole_numbers_with_units():
+    assert settings.size("--max-ram", "64KiB") == 65536 and settings.size("--max-ram", "1.5 kb") == 1500
+    assert settings.count("--max-ops", "5M") == 5_000_000 and settings.count("--max-ops", "17") == 17
+    assert settings.size("--max-ram", None) is None and settings.count("--max-ops", None) is None
+    for text in ("", "0", "-3", "5KiB", "0.1", "nan", "1e"):
+        with pytest.raises(BankwiseError, match="--max-ops"):
+            settings.count("--max-ops", text)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.search_space.targets.file.container import read
 from bankwise.searching import SearchSettings, search
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import TaskSource
 from bankwise.widths import climb, most_trials
-from search_space.errors import BankwiseError, InfeasibleBudget
-from search_space.modelfile import read
-from trainers.recipe import Recipe
 
+DIGITS = TaskSource("tiny", "digits", limit=300)
 QUICK = dict(trials=2, uniform_trials=1, finalists=1, seeds=1, trial_epochs=2, recipe=Recipe(epochs=2, threads=1))
 
 
@@ -54,29 +56,45 @@ def test_a_worth_that_is_a_sum_over_stages_without_a_tie_is_climbed_to_its_top()
 
 def test_a_search_of_widths_goes_on_with_the_best_one(tmp_path):
     settings = SearchSettings(widths=(0.25, 0.5, 1.0), width_epochs=1, **QUICK)
-    summary = search("tiny", "digits", 700, tmp_path / "run", settings, limit=300)
+    summary = search(None, DIGITS, 330, tmp_path / "run", settings).to_dict()
     tried = summary["widths"]
     assert summary["network"] == max(tried, key=tried.get) and {"tiny@0.25", "tiny@0.5"} <= tried.keys()
-    assert "tiny" not in tried, "no plan of the full width fits into 700 bytes"
-    assert summary["file_bytes"] == (tmp_path / "run" / "model.bankwise").stat().st_size <= 700
+    assert "tiny" not in tried, "no plan of the full width fits into 330 bytes"
+    assert summary["file_bytes"] == (tmp_path / "run" / "model.bankwise").stat().st_size <= 330
     assert read(tmp_path / "run" / "model.bankwise").plan.network == summary["network"]
 
     events = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {e["network"]: e["accuracy"] for e in events if e["phase"] == "widths"} == tried
     (tmp_path / "run" / "summary.json").unlink()
-    again = search("tiny", "digits", 700, tmp_path / "run", settings, limit=300)
-    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+    again = search(None, DIGITS, 330, tmp_path / "run", settings).to_dict()
+    assert {**again, "seconds": 0, "made": 0} == {**summary, "seconds": 0, "made": 0}
     after = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [e for e in after if e["phase"] == "widths"] == [e for e in events if e["phase"] == "widths"]
+
+
+def test_every_width_that_fits_is_rehearsed_before_any_training(tmp_path, monkeypatch):
+    """One that cannot be trained ends the search before it has a folder; one that fits no budget is not tried."""
+    rehearsed = []
+
+    def rehearse(task, plan):
+        rehearsed.append(task.shape.network)
+        if task.shape.network == "tiny@0.5":
+            raise BankwiseError("tiny@0.5 cannot be trained")
+        return task.recipe
+
+    monkeypatch.setattr("bankwise.widths.rehearse", rehearse)
+    with pytest.raises(BankwiseError, match="tiny@0.5 cannot be trained"):
+        search(None, DIGITS, 330, tmp_path / "run", SearchSettings(widths=(0.5, 1.0, 0.25, 0.5), **QUICK))
+    assert rehearsed == ["tiny@0.25", "tiny@0.5"] and not (tmp_path / "run").exists()
 
 
 def test_mistakes_are_one_line_before_anything_is_written(tmp_path):
     out = tmp_path / "run"
     for network in ("tiny@0.5", "torchvision:resnet18"):
         with pytest.raises(BankwiseError, match=f"widths are searched for .* not for '{network}'"):
-            search(network, "digits", 700, out, SearchSettings(widths=(0.5,), **QUICK), limit=300)
-    with pytest.raises(InfeasibleBudget, match="300"):
-        search("tiny", "digits", 300, out, SearchSettings(widths=(0.25, 1.0), **QUICK), limit=300)
+            search(network, "digits", 700, out, SearchSettings(widths=(0.5,), **QUICK))
+    with pytest.raises(InfeasibleBudget, match="150"):
+        search(None, DIGITS, 150, out, SearchSettings(widths=(0.25, 1.0), **QUICK))
     with pytest.raises(BankwiseError, match="width_epochs=0 must be at least 1"):
         SearchSettings(widths=(0.5,), width_epochs=0)
     with pytest.raises(BankwiseError, match="width_epochs=3 is for searched widths: give widths too"):

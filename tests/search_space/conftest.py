@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from search_space.shape import LayerShape, NetworkShape, NormShape, TensorShape
+from bankwise.search_space.shape import LayerShape, NetworkShape, NormShape, TensorShape
 
 
 @st.composite
@@ -18,9 +18,9 @@ def layer_shapes(draw) -> LayerShape:
         name: (draw(st.integers(low, high)), draw(st.integers(low, high)))
         for name, low, high in (("kernel", 1, 4), ("stride", 1, 3), ("padding", 0, 3), ("dilation", 1, 2))
     }
-    reach = [pair["dilation"][i] * (pair["kernel"][i] - 1) + 1 for i in (0, 1)]
-    in_size = tuple(max(1, reach[i] - 2 * pair["padding"][i]) + draw(st.integers(0, 4)) for i in (0, 1))
-    out_size = tuple((in_size[i] + 2 * pair["padding"][i] - reach[i]) // pair["stride"][i] + 1 for i in (0, 1))
+    extent = [pair["dilation"][i] * (pair["kernel"][i] - 1) + 1 for i in (0, 1)]
+    in_size = tuple(max(1, extent[i] - 2 * pair["padding"][i]) + draw(st.integers(0, 4)) for i in (0, 1))
+    out_size = tuple((in_size[i] + 2 * pair["padding"][i] - extent[i]) // pair["stride"][i] + 1 for i in (0, 1))
     n, c = groups * draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 3, 4, 6, 8]))
     return LayerShape("layer", "conv2d", n, c, groups=groups, in_size=in_size, out_size=out_size, **pair, **flags)
 
@@ -32,9 +32,13 @@ st.register_type_strategy(LayerShape, layer_shapes())
 def network_shapes(draw) -> NetworkShape:
     """Layers, norms and kept tensors in any number; nothing that could run."""
     layers = draw(st.lists(layer_shapes(), min_size=1, max_size=5))
-    layers = tuple(replace(layer, name=f"stage.{i}") for i, layer in enumerate(layers))
+    behind = [layer.normalized and draw(st.booleans()) for layer in layers]
+    layers = tuple(
+        replace(layer, name=f"stage.{i}", norm=f"behind{i}" if behind[i] else "") for i, layer in enumerate(layers)
+    )
     channels = draw(st.lists(st.integers(1, 9), max_size=3))
-    norms = tuple(NormShape(f"norm{i}", n) for i, n in enumerate(channels))
+    norms = tuple(NormShape(layer.norm, layer.n) for layer in layers if layer.norm)
+    norms += tuple(NormShape(f"norm{i}", n) for i, n in enumerate(channels))
     tensors = tuple(
         TensorShape(f"kept{i}", (n, 3)) for i, n in enumerate(draw(st.lists(st.integers(0, 5), max_size=2)))
     )

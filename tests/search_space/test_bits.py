@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.bits import pack_codes, unpack_codes
+from bankwise.search_space.bits import pack_codes, unpack_codes
 
 
 @given(bits=st.integers(1, 32), data=st.data())

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.budget import Budget
-from search_space.errors import BankwiseError
-from search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.accounting import FILE, PAPER
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.shape import LayerShape, NetworkShape
 
 LAYERS = (LayerShape("conv", "conv2d", 16, 3, (3, 3)), LayerShape("fc", "linear", 10, 16, bias=True))
 SHAPE = NetworkShape("net", (3, 8, 8), 10, LAYERS, (), (), 0)  # 592 weights, 602 numbers
@@ -27,6 +28,10 @@ SHAPE = NetworkShape("net", (3, 8, 8), 10, LAYERS, (), (), 0)  # 592 weights, 60
         ("1GB", 10**9),
         ("1GiB", 2**30),
         ("0.57KB", 570),
+        ("4K", 4000),
+        ("1e3", 1000),
+        ("1,000", 1000),
+        ("9.5e-2bpw", 7),
         ("0.25bpw", 592 // 32),
         ("1bpw", 74),
         ("1BPW", 74),
@@ -55,9 +60,7 @@ def test_echoed_in_bytes_with_its_accounting():
     assert str(Budget.parse("96KiB", SHAPE, "paper")) == "98,304 bytes (paper)"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "KiB", "-4096", "4 096", "4,096", "1e6", "96 Kbits", "0.5Mbit", "nan", "inf", None]
-)
+@pytest.mark.parametrize("text", ["", "KiB", "-4096", "4 096", "4,09", "e6", "96 Kbits", "0.5Mbit", "nan", "inf", None])
 def test_what_is_no_size_is_one_line_with_examples(text):
     with pytest.raises(BankwiseError) as raised:
         Budget.parse(text, SHAPE)
@@ -65,7 +68,8 @@ def test_what_is_no_size_is_one_line_with_examples(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("0", "zero"), ("0.0x", "zero"), ("9" * 400, "too large"), ("1" * 17, "2^53")]
+    ("text", "words"),
+    [("0", "zero"), ("0.0x", "zero"), ("9" * 400, "too large"), ("1" * 17, "2^53"), ("900.5", "901")],
 )
 def test_sizes_out_of_range(text, words):
     with pytest.raises(BankwiseError, match=words.replace("^", r"\^")):
@@ -73,5 +77,11 @@ def test_sizes_out_of_range(text, words):
 
 
 def test_unknown_accounting():
-    with pytest.raises(BankwiseError, match="'flash' is not one of file, paper"):
+    with pytest.raises(BankwiseError, match="'flash': .*known: file, paper"):
         Budget.parse("1KiB", SHAPE, "flash")
+
+
+def test_sizes_are_exact_and_an_accounting_is_kept_by_its_name():
+    assert Budget.parse("134.64GB", SHAPE).bytes == 134_640_000_000
+    assert Budget.parse("1KiB", SHAPE, PAPER) == Budget(1024, PAPER) == Budget(1024, "paper")
+    assert type(Budget(1, FILE).accounting) is str

@@ -1,11 +1,13 @@
 import os
 import resource
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from search_space.errors import BankwiseError
-from search_space.files import write_bytes, write_text
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.files import TEMPORARY, sweep, write_bytes, write_text
 
 
 def test_written_whole_with_its_folders(tmp_path):
@@ -14,7 +16,42 @@ def test_written_whole_with_its_folders(tmp_path):
     write_text(path, "zwei ü")
     assert path.read_text(encoding="utf-8") == "zwei ü"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0, 0o666)])
+def test_permissions_are_those_that_the_umask_leaves(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "file", "text")
+        write_text(tmp_path / "file", "again")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_what_killed_writers_left_is_swept_and_what_others_write_is_not(tmp_path):
+    """Two processes are about to rename when one of them is killed."""
+    script = (
+        "import os, pathlib, sys, time; from bankwise.search_space import files;"
+        "os.replace = lambda *paths: (print('written', flush=True), time.sleep(60));"
+        "files.write_text(pathlib.Path(sys.argv[1]), 'text')"
+    )
+    (tmp_path / "trials").mkdir()
+    command = [sys.executable, "-c", script, tmp_path / "trials" / "trial.json"]
+    killed, other = writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        assert [writer.stdout.readline() for writer in writers] == ["written\n"] * 2
+        killed.kill()
+        killed.wait()
+        (tmp_path / f"{TEMPORARY}elsewhere-1-01234567").touch()  # another machine's processes are not known here
+        assert len(os.listdir(tmp_path / "trials")) == 2
+        sweep(tmp_path)
+        (left,) = os.listdir(tmp_path / "trials")
+        assert f"-{other.pid}-" in left and len(os.listdir(tmp_path)) == 2
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -38,4 +75,4 @@ def test_places_that_cannot_be_written(tmp_path):
         with pytest.raises(BankwiseError, match="cannot write"):
             write_bytes(path, b"new")
     assert os.listdir(tmp_path) == ["file"]
-    assert not [name for name in os.listdir(tmp_path.parent) if name.startswith(f".{tmp_path.name}.")]
+    assert not [name for name in os.listdir(tmp_path.parent) if name.startswith(TEMPORARY)]

@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from search_space.basis import Binary, Composite, Float, Integer, Stacked
-from search_space.fits import BOTTLENECKS, PLANES, LayerFits, converted, with_weights
-from search_space.layout import choice_bytes
-from search_space.modelfile import decode, encode, pack
-from search_space.plan import Plan
-from search_space.price import price
-from search_space.shape import LayerShape
-from search_space.trace import norms_behind, trace
+from bankwise.search_space.families import Binary, Composite, Float, Integer, Stacked
+from bankwise.search_space.families.composite import BOTTLENECKS, PLANES
+from bankwise.search_space.fits import LayerFits, converted, with_weights
+from bankwise.search_space.packing import pack
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.price import price
+from bankwise.search_space.shape import LayerShape
+from bankwise.search_space.targets.file.container import decode, encode
+from bankwise.search_space.targets.file.layout import choice_bytes
+from bankwise.search_space.trace import norms_behind, trace
 
 LAYER = LayerShape("conv", "conv2d", 12, 16, (3, 3))
 CHOICES = [Stacked(8, 2, (3, 3)), Binary(), Integer(3), Float(16), Composite(3, (2,)), Composite(4, ())]
@@ -46,7 +48,7 @@ def test_the_error_is_that_of_the_fit_with_the_best_scale_of_each_filter(choice,
 
 def test_composites_are_efficient_and_keep_what_they_resolve():
     fits = LayerFits(LAYER, weight())
-    found = fits.composites()
+    found = fits.fitter(Composite).choices()
     assert {Composite(planes, ()) for planes in PLANES} <= set(found) and len(found) <= len(PLANES) * 5
     for choice in found:
         choice.check(LAYER)
@@ -57,7 +59,7 @@ def test_composites_are_efficient_and_keep_what_they_resolve():
     fits.close()
     assert [fits.error(choice) for choice in factorized] == errors
     with_one_scale = LayerFits(LAYER, weight() * torch.logspace(0, 1, 12)[:, None, None, None], per_filter=False)
-    assert with_one_scale.composite(4, BOTTLENECKS[-1]).planes >= 4
+    assert with_one_scale.fitter(Composite).resolve(4, BOTTLENECKS[-1]).planes >= 4
 
 
 def test_a_large_layer_is_measured_on_some_of_its_filters():
@@ -109,7 +111,7 @@ def test_the_packed_network_is_the_trained_one_with_the_fitted_weights(seed, vec
     fits, layers = {}, {}
     for layer in shape.layers:
         one = LayerFits(layer, network.get_submodule(layer.name).weight)
-        choice = data.draw(st.sampled_from([Binary(), Integer(4), *one.composites()[:3]]))
+        choice = data.draw(st.sampled_from([Binary(), Integer(4), *one.fitter(Composite).choices()[:3]]))
         fits[layer.name], layers[layer.name] = one.fit(choice), choice
     plan = Plan(shape.network, shape.input_shape, 4, layers, vector_bits=vector_bits)
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -5,13 +5,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Float, Integer, Sparse, Stacked
-from search_space.errors import BankwiseError
-from search_space.layer import GeneratedLayer, build_child, replace_module
-from search_space.networks import build
-from search_space.plan import Plan
-from search_space.shape import LayerShape, NetworkShape
-from search_space.trace import trace
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.families import Binary, Float, Integer, Sparse, Stacked
+from bankwise.search_space.layer import SIZES, GeneratedLayer, build_child, replace_module
+from bankwise.search_space.networks import build
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.supernet import MixedLayer
+from bankwise.search_space.trace import trace
 
 SHAPE = LayerShape("conv", "conv2d", 6, 4, (3, 3), padding=(1, 1), bias=True, in_size=(8, 8), out_size=(8, 8))
 
@@ -79,7 +80,7 @@ def test_start_from_takes_the_least_squares_scale_and_the_bias(choice):
     weight, bias = torch.randn(SHAPE.weight_shape), torch.randn(6)
     layer.start_from(weight, bias)
     assert torch.equal(layer.bias, bias)
-    best = (layer.weight() - weight).square().sum((1, 2, 3))
+    best = (layer.generated() - weight).square().sum((1, 2, 3))
     for factor in (0.98, 1.02):
         moved = layer.basis() * (layer.scale * factor)[:, None, None, None]
         assert ((moved - weight).square().sum((1, 2, 3)) >= best).all()
@@ -95,7 +96,7 @@ def test_a_dead_filter_starts_finite(choice):
     weight[2] = 0
     layer.start_from(weight, None)
     assert all(torch.isfinite(parameter).all() for parameter in layer.parameters())
-    assert layer.weight()[2].abs().max() < 1e-6
+    assert layer.generated()[2].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_a_linear_layer_takes_any_leading_dimensions_in_both_ways():
         x = torch.randn(size)
         layer.run = "materialized"
         wanted = layer(x)
-        torch.testing.assert_close(wanted, F.linear(x, layer.weight()[:, :, 0, 0], layer.bias))
+        torch.testing.assert_close(wanted, F.linear(x, layer.generated()[:, :, 0, 0], layer.bias))
         layer.run = "merge"
         torch.testing.assert_close(layer(x), wanted)
 
@@ -144,3 +145,27 @@ def test_a_module_with_two_names_is_replaced_under_both():
     new = nn.Identity()
     replace_module(network, "0", new)
     assert network[0] is new and network[1].again is new
+
+
+@pytest.mark.parametrize(
+    "original", [nn.Conv2d(4, 6, (3, 1), 2, (1, 0), groups=2), nn.Linear(5, 3)], ids=["conv", "fc"]
+)
+def test_what_stands_for_a_layer_has_its_attributes(original):
+    """Those that forward passes read: sizes, and the weight with its type, device and shape."""
+    linear = isinstance(original, nn.Linear)
+    shape = (
+        LayerShape("0", "linear", 3, 5)
+        if linear
+        else LayerShape("0", "conv2d", 6, 2, (3, 1), 2, (2, 2), (1, 0), in_size=(8, 8), out_size=(4, 4))
+    )
+    mixed = MixedLayer(shape, [Binary(), Integer(4)], "zeros", torch.Generator().manual_seed(0))
+    names = [name for name in SIZES if hasattr(original, name)]
+    for module in (GeneratedLayer(shape, Binary()), mixed):
+        network = nn.Sequential(copy.deepcopy(original))
+        replace_module(network, "0", module)
+        assert {name: getattr(module, name) for name in names} == {name: getattr(original, name) for name in names}
+        weight = module.weight
+        assert (weight.shape, weight.dtype, weight.device) == (
+            original.weight.shape, original.weight.dtype, original.weight.device,
+        )  # fmt: skip
+        assert torch.equal(weight.flatten(), module.generated().flatten())

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d, relu
 
-from search_space.liveness import Recorder
+from bankwise.search_space.liveness import Recorder
 
 
 def record(forward, image, constants=()):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.errors import BankwiseError
-from search_space.networks import at_width, at_widths, build, network_names, stages
-from search_space.trace import trace
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.networks import at_width, at_widths, build, network_names, stages
+from bankwise.search_space.trace import trace
 
 # The weights of the papers' worked table: every 3x3 convolution but the first. The first convolution, the 1x1
 # projections of the shortcuts and the classifier are outside.
@@ -36,6 +36,100 @@ def test_depth_is_in_the_name(name):
     assert len(weighted) - len(projections) == {"vgg16": 14}.get(name) or int(name.removeprefix("resnet"))
 
 
+# Parameters as they were published; with the statistics of batch norms, `all`: and a bias for every convolution, as
+# Keras counts. MLPerf Tiny's models, MobileNetV1 of Keras (4,253,864 with and 4,231,976 without statistics), V2 of
+# torchvision, both for 1,000 classes, and the copies of ResNet-9.
+PUBLISHED = [
+    ("resnet8", 10, 3, "all", 78_666),
+    ("dscnn", 12, 1, "all", 24_908),
+    ("mobilenet_v1@0.25", 2, 3, "all", 221_794),
+    ("mobilenet_v1", 1000, 3, "statistics", 4_253_864),
+    ("mobilenet_v1", 1000, 3, "parameters", 4_231_976),
+    ("mobilenet_v2", 1000, 3, "parameters", 3_504_872),
+    ("resnet9", 10, 3, "parameters", 6_573_130),
+]
+
+
+@pytest.mark.parametrize(("name", "classes", "in_channels", "counted", "count"), PUBLISHED)
+def test_parameters_as_published(name, classes, in_channels, counted, count):
+    network = meta(name, classes, in_channels)
+    found = sum(parameter.numel() for parameter in network.parameters())
+    if counted != "parameters":
+        found += sum(2 * module.num_features for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    if counted == "all":
+        found += sum(conv.out_channels for conv in convolutions(network) if conv.bias is None)
+    assert found == count
+
+
+def test_mobilenet_v2_has_the_layers_of_torchvisions():
+    """Shape for shape, but for the strides and the classifier's place."""
+    theirs = [conv.weight.shape for conv in convolutions(meta("torchvision:mobilenet_v2", classes=10))]
+    assert [conv.weight.shape for conv in convolutions(meta("mobilenet_v2"))] == theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "maps"),
+    [
+        ("dscnn", (49, 10), [(25, 5)]),
+        ("resnet8", (32, 32), [(32, 32), (16, 16), (8, 8)]),
+        ("mobilenet_v1", (32, 32), [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]),
+        ("mobilenet_v2", (32, 32), [(32, 32), (16, 16), (8, 8), (4, 4)]),
+        ("resnet9", (32, 32), [(32, 32), (16, 16), (8, 8), (4, 4)]),
+    ],
+)
+def test_maps_of_compact_networks(name, size, maps):
+    layers = trace(meta(name), name, (3, *size), 10).layers
+    assert list(dict.fromkeys(layer.out_size for layer in layers if layer.kind == "conv2d")) == maps
+
+
+def test_depthwise_kernels_have_a_channel_each():
+    for name, count in (("dscnn", 4), ("mobilenet_v1", 13), ("mobilenet_v2", 17)):
+        grouped = [conv for conv in convolutions(meta(name)) if conv.groups > 1]
+        assert len(grouped) == count and all(conv.groups == conv.in_channels == conv.out_channels for conv in grouped)
+
+
+@pytest.mark.parametrize(
+    ("reference", "blocks"),
+    [
+        ("resnet20@d1", (1, 1, 1)), ("resnet20@0.5d1,0,2", (1, 0, 2)), ("resnet8@2d3", (3, 3, 3)),
+        ("resnet18@d1,1,1,2", (1, 1, 1, 2)), ("resnet56", (9, 9, 9)),
+    ],
+)  # fmt: skip
+def test_a_depth_for_each_stage(reference, blocks):
+    """Two 3x3 convolutions a block; a stage of no blocks is left out."""
+    network = meta(reference)
+    three = [conv for conv in convolutions(network) if conv.kernel_size == (3, 3)]
+    assert len(three) == 1 + 2 * sum(blocks)
+    assert network.eval()(torch.empty(1, 3, 32, 32, device="meta")).shape == (1, 10)
+
+
+def test_depths_of_the_other_compact_networks():
+    counts = {"dscnn@d7": 1 + 2 * 7, "mobilenet_v1@0.5d1": 1 + 2 * 5, "mobilenet_v2@0.25d0,1,2,0,0,1,0": 2 + 3 * 4,
+              "resnet9@d2,0,1": 4 + 2 * 3}  # fmt: skip
+    for reference, count in counts.items():
+        assert len(convolutions(meta(reference))) == count
+        build(reference.replace("@d", "@0.1d"), classes=2, in_channels=1)(torch.randn(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("resnet20@d1,2", "2 depths for a network of 3 stages: give one, or one for each stage"),
+        ("resnet20@d", "depths are whole numbers from 0 to 100, not ''"),
+        ("resnet20@0.5d1.5", "not '1.5'"),
+        ("resnet20@d-1", "not '-1'"),
+        ("resnet20@d101", "not '101'"),
+        ("resnet20@d" + "9" * 5000, "depths are whole numbers"),
+        ("small@d2", "comes in one depth; those with others: resnet20, resnet56, resnet18, resnet8, resnet9, dscnn"),
+        ("resnet20@xd2", "a width must be a number above 0"),
+    ],
+)
+def test_bad_depth(reference, words):
+    with pytest.raises(BankwiseError, match=words) as caught:
+        build(reference, classes=10, in_channels=3)
+    assert "\n" not in str(caught.value)
+
+
 def test_small_has_the_channels_and_strides_of_its_docstring():
     assert [conv.out_channels for conv in convolutions(meta("small"))] == [32, 32, 64, 64, 128, 128]
     assert [conv.stride[0] for conv in convolutions(meta("small"))] == [1, 2, 1, 2, 1, 2]
@@ -48,7 +142,8 @@ def test_every_network_takes_every_image_size(name, in_channels, size):
     image = torch.empty(2, in_channels, size, size, device="meta")
     network = meta(name, classes=7, in_channels=in_channels).eval()
     assert network(image).shape == (2, 7)
-    assert all(conv.bias is None for conv in convolutions(network))
+    biased = [conv for conv in convolutions(network) if conv.bias is not None]
+    assert not biased or name == "resnet8" and [conv.kernel_size for conv in biased] == [(1, 1)] * 2
 
 
 def test_a_network_gives_gradients_to_every_parameter():
@@ -190,7 +285,7 @@ def test_users_factory_gets_what_its_signature_takes(user_module):
 
 
 @pytest.mark.parametrize(
-    ("reference", "told"),
+    ("reference", "words"),
     [
         ("bankwise_no_such_module:make", "cannot import 'bankwise_no_such_module'"),
         ("bankwise_broken_net:make", "cannot import 'bankwise_broken_net' .SyntaxError"),
@@ -202,15 +297,22 @@ def test_users_factory_gets_what_its_signature_takes(user_module):
         ("bankwise_users_net:number", "must return an nn.Module, it returned int"),
     ],
 )
-def test_bad_user_module_is_one_line(user_module, reference, told):
-    with pytest.raises(BankwiseError, match=told) as caught:
+def test_bad_user_module_is_one_line(user_module, reference, words):
+    with pytest.raises(BankwiseError, match=words) as caught:
         build(reference, classes=10, in_channels=3)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("reference", "width", "wanted"),
-    [("small", 0.5, "small@0.5"), ("small", 1, "small"), ("small@0.5", 0.29, "small@0.145"), ("tiny@0.5", 2, "tiny")],
+    [
+        ("resnet20@d2", 0.5, "resnet20@0.5d2"),
+        ("resnet20@2d1,2,3", 0.5, "resnet20@d1,2,3"),
+        ("small", 0.5, "small@0.5"),
+        ("small", 1, "small"),
+        ("small@0.5", 0.29, "small@0.145"),
+        ("tiny@0.5", 2, "tiny"),
+    ],
 )
 def test_the_reference_at_a_width(reference, width, wanted):
     assert at_width(reference, width) == wanted

@@ -5,10 +5,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis import Binary, Float, Integer, Sparse, Stacked
-from search_space.errors import BankwiseError
-from search_space.plan import Plan
-from search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.families import Binary, Float, Integer, Sparse, Stacked
+from bankwise.search_space.plan import Plan
+from bankwise.search_space.shape import LayerShape, NetworkShape
 
 LAYERS = (
     LayerShape("features.0", "conv2d", 16, 8, (3, 3), padding=(1, 1)),
@@ -83,9 +83,9 @@ def without(key: str) -> dict:
 
 BANK = {"family": "stacked", "k": 8, "s": 4, "tile": "3x3"}
 UNREADABLE = [
-    ([], ["mapping", "list"]),
-    (None, ["mapping", "NoneType"]),
-    (without("version"), ["version", "None", "reads 1"]),
+    ([], ["plan: [] is not a mapping", "input_shape"]),
+    (None, ["plan: None is not a mapping"]),
+    (without("version"), ["plan lacks", "'version'"]),
     (changed(version=2), ["version", "2", "reads 1"]),
     (changed(version=True), ["version", "True"]),
     (changed(version="1"), ["version", "'1'"]),
@@ -94,16 +94,16 @@ UNREADABLE = [
     (changed(vektor_bits=8), ["'vektor_bits'", "did you mean vector_bits"]),
     (PLAN.to_dict() | {7: 1}, ["'7'", "known"]),
     (changed(network=None), ["network: None"]),
-    (changed(input_shape=[3, 32]), ["input_shape: [3, 32]", "[channels, height, width]"]),
+    (changed(input_shape=[3, 32]), ["input_shape: [3, 32]", "list of 3 values"]),
     (changed(input_shape="3x32x32"), ["input_shape: '3x32x32'"]),
     (changed(input_shape=[3, 32, 0]), ["input_shape: [3, 32, 0]"]),
     (changed(classes=0), ["classes: 0", "positive"]),
     (changed(classes="10"), ["classes: '10'"]),
-    (changed(vector_bits=12), ["vector_bits: 12", "(8, 16, 32)"]),
+    (changed(vector_bits=12), ["vector_bits: 12", "(4, 8, 16, 32)"]),
     (changed(vector_bits=8.0), ["vector_bits: 8.0"]),
     (changed(vector_bits=[8]), ["vector_bits: [8]"]),
     (changed(keep="head"), ["keep: 'head'", "list"]),
-    (changed(keep=[1]), ["keep: [1]"]),
+    (changed(keep=[1]), ["keep[0]: 1 is not text"]),
     (changed(layers=None), ["layers: None", "mapping"]),
     (changed(layers=[BANK]), ["layers:"]),
     (with_layer("fc", None), ["layer 'fc'", "None", "family"]),

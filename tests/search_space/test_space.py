@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis import Binary, Float, Integer, Sparse, Stacked
-from search_space.errors import BankwiseError
-from search_space.price import price
-from search_space.shape import LayerShape, NetworkShape
-from search_space.space import KINDS, SPARSE, SearchSpace, SpaceSettings, layer_choices, sparse_choices, stacked_choices
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.families import KINDS, Binary, Float, Integer, Sparse, Stacked
+from bankwise.search_space.families.sparse import SETTINGS
+from bankwise.search_space.price import price
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.shape import LayerShape, NetworkShape, NormShape
+from bankwise.search_space.space import SearchSpace, layer_choices
 
 LAYERS = (
     LayerShape("stem", "conv2d", 16, 3, (3, 3), normalized=True),
@@ -18,11 +20,21 @@ LAYERS = (
     LayerShape("body.1", "conv2d", 16, 16, (1, 1), normalized=True),
     LayerShape("fc", "linear", 10, 16, bias=True),
 )
+
+
+def stacked_choices(layer: LayerShape, max_k: int, tiles=()) -> list[Stacked]:
+    return Stacked.offered(layer, "stacked", SpaceSettings(max_k=max_k, tiles=tiles))
+
+
+def sparse_choices(layer: LayerShape, max_k: int, tiles=()) -> list[Sparse]:
+    return Sparse.offered(layer, "sparse", SpaceSettings(max_k=max_k, tiles=tiles))
+
+
 SHAPE = NetworkShape("net", (3, 8, 8), 10, LAYERS, (), (), 0)
 
 
 def brute_force(layer: LayerShape, max_k: int) -> set[Stacked]:
-    """Every (k, s, tile) at all, kept where it can be told apart from a cheaper or equal one."""
+    """Every (k, s, tile) at all, kept where it differs from every cheaper or equal one."""
     n, c, d_h, d_w = layer.weight_shape
     found = set()
     for k in range(2, max_k + 1):
@@ -60,7 +72,7 @@ def every_sparse(layer: LayerShape, max_k: int) -> list[tuple[int, float, Sparse
     """(bits, share captured, choice) of every choice at all below 2 bits a weight."""
     n, c, d_h, d_w = layer.weight_shape
     found = []
-    for b, m, a in SPARSE:
+    for b, m, a in SETTINGS:
         for k in (2**i for i in range(max_k.bit_length())):
             for s in range(1, c + 1):
                 for t_h in range(1, d_h + 1):
@@ -71,7 +83,7 @@ def every_sparse(layer: LayerShape, max_k: int) -> list[tuple[int, float, Sparse
                         bits = b * k * dimension + slots * m * (math.ceil(math.log2(k)) + a)
                         if k <= 2 ** (b * dimension - 1) and k <= slots and bits < 2 * layer.weights:
                             choice = Sparse(k, s, (t_h, t_w), b, m, a)
-                            found.append((bits, choice.capture, choice))
+                            found.append((bits, choice.capture(layer), choice))
     return found
 
 
@@ -80,7 +92,7 @@ def test_sparse_choices_are_steps_that_pay(layer, max_k):
     """Of each setting the steps: none is within 15 % of a cheaper one, and none left out is above all the cheaper."""
     choices = sparse_choices(layer, max_k)
     assert len(choices) == len(set(choices))
-    for setting in SPARSE:
+    for setting in SETTINGS:
         found = [row for row in every_sparse(layer, max_k) if setting_of(row[2]) == setting]
         kept = [row for row in found if row[2] in choices]
         assert len(kept) == sum(setting_of(choice) == setting for choice in choices)
@@ -102,7 +114,7 @@ def test_sparse_choices_are_not_too_many(shape):
     n, c, d = shape
     choices = sparse_choices(LayerShape("conv", "conv2d", n, c, (d, d)), 256)
     assert 80 <= len(choices) <= 200
-    assert {setting_of(choice) for choice in choices} == set(SPARSE)
+    assert {setting_of(choice) for choice in choices} == set(SETTINGS)
 
 
 def test_tiles_may_be_restricted():
@@ -172,7 +184,7 @@ def test_a_plan_outside_the_space_is_an_error():
         ({"max_k": 1}, ["max_k=1", "at least 2"]),
         ({"tiles": ((0, 3),)}, ["tiles", "(0, 3)"]),
         ({"tiles": ((3,),)}, ["tiles", "(3,)"]),
-        ({"vector_bits": 12}, ["vector_bits: 12", "(8, 16, 32)"]),
+        ({"vector_bits": 12}, ["vector_bits: 12", "(4, 8, 16, 32)"]),
     ],
     ids=str,
 )
@@ -198,3 +210,53 @@ def test_a_layer_that_no_bank_can_pay_for():
 def test_a_network_without_layers_has_no_space():
     with pytest.raises(BankwiseError, match="'net' has no convolution or linear layer"):
         SearchSpace(NetworkShape("net", (3, 8, 8), 10, (), (), (), 0))
+
+
+def test_vectors_are_choices_where_a_layer_has_any():
+    """Of a layer with a batch norm of its own, or a scale or bias; what goes without saying is not said."""
+    layers = (
+        LayerShape("own", "conv2d", 4, 4, normalized=True, norm="norm"),
+        LayerShape("apart", "conv2d", 4, 4, normalized=True),
+        LayerShape("scaled", "linear", 4, 4),
+    )
+    shape = NetworkShape("net", (4, 1, 1), 4, layers, (NormShape("norm", 4),), (), 0)
+    kinds = ("binary", "float16")
+    space = SearchSpace(shape, SpaceSettings(kinds, kinds, kinds, vectors=("v8", "s4")))
+    found = [[choice.code() for choice in row] for row in space.choices]
+    assert found == [["B", "Bs4", "F16", "F16s4"], ["B", "F16"], ["B", "Bs4", "F16"]]
+    price = dict(zip(found[0], space.prices.file_bytes[0].tolist(), strict=True))
+    assert price["B"] == 1 + 2 + 2 * (4 + 4) and price["Bs4"] == 2 + 2 + 2 + (2 + 4)
+    with pytest.raises(BankwiseError, match="layer 'apart': vectors=s4: it has no batch norm of its own"):
+        space.make_plan({name: replace(Binary(), vectors="s4") for name in space.names}).check(shape)
+    with pytest.raises(BankwiseError, match="unknown storage of vectors 'v5'"):
+        SpaceSettings(vectors=("v5",))
+
+
+def test_within_a_budget_the_usual_ways_are_offered_unless_others_are_asked_for():
+    shape = SHAPE
+    assert SpaceSettings().within(1000, shape).vectors == ("v8", "v4", "s4")
+    assert SpaceSettings(vectors=()).within(1000, shape).vectors == ()
+    assert SpaceSettings(vectors=("p4",)).within(1000, shape).vectors == ("p4",)
+    assert SpaceSettings(vector_bits=16).within(1000, shape).vectors is None
+    assert SpaceSettings.from_dict({"vectors": "v8, s4"}).vectors == ("v8", "s4")
+
+
+def test_depthwise_layers_have_kinds_of_their_own():
+    layers = (
+        LayerShape("first", "conv2d", 8, 3, (3, 3)),
+        LayerShape("depthwise", "conv2d", 8, 1, (3, 3), groups=8),
+        LayerShape("point", "conv2d", 8, 8),
+        LayerShape("last", "linear", 10, 8),
+    )
+    shape = NetworkShape("net", (3, 8, 8), 10, layers, (), (), 0)
+
+    def bits(settings: SpaceSettings, layer: int) -> set[int]:
+        return {one.bits for one in SearchSpace(shape, settings).choices[layer] if isinstance(one, Integer)}
+
+    least = SpaceSettings().within(1, shape)
+    assert bits(least, 1) == {2, 3, 4, 5, 6, 8} and bits(least, 2) == set()
+    assert bits(SpaceSettings(depthwise=("int3",)), 1) == {3} and bits(SpaceSettings(), 1) == set()
+    assert bits(SpaceSettings(("int4",)).within(1, shape), 1) == {4}
+    assert SpaceSettings.from_dict({"depthwise": "int3,binary"}).depthwise == ("int3", "binary")
+    with pytest.raises(BankwiseError, match="int9"):
+        SpaceSettings(depthwise=("int9",))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.strides import VECTOR, at_stride, overruns, sliced_strides
+from bankwise.search_space.strides import VECTOR, at_stride, overruns, sliced_strides
 
 
 def convolution(channels: int = 5, **options) -> nn.Conv2d:
@@ -71,14 +71,14 @@ def test_pixels():
 
 TRAIN = """
 import torch
-from trainers.data import load_data
-from trainers.recipe import Recipe
-from trainers.task import make_task
-from search_space.budget import Budget
-from search_space.space import SearchSpace
-from strategies import BudgetedSpace, make_strategy
-from trainers.task import train_uncompressed
-from trainers.trial import run_trial
+from bankwise.trainers.data import load_data
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.trainers.task import train_uncompressed
+from bankwise.trainers.trial import run_trial
 recipe = Recipe(epochs=2, batch=16, threads=1)
 task = make_task("resnet20@0.25", load_data("digits", limit=300), recipe)
 train_uncompressed(task, recipe)

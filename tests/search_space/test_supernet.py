@@ -1,6 +1,7 @@
 """The supernet's layer against a slow autograd form, its distribution against its budget."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,26 +11,40 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from search_space.basis import Binary, Choice, Composite, Float, Integer, Sparse, Stacked, Subbit, Tiled
-from search_space.basis.pursuit import dense, first_unit, in_units, pursue
-from search_space.basis.sparse import Quantize
-from search_space.basis.stacked import Sign, from_slots, sign, to_slots
-from search_space.basis.subbit import subbit_choices
-from search_space.basis.tiled import tiled_choices
-from search_space.layer import convolve
-from search_space.networks import build
-from search_space.shape import LayerShape
-from search_space.space import SearchSpace, SpaceSettings, sparse_choices, stacked_choices
-from search_space.supernet import MixedLayer, MixWeights, Supernet, balanced
-from search_space.trace import trace
-
-OTHERS = (Binary(), Integer(2), Integer(4), Float(16), Composite(3, ()))
+from bankwise.search_space.basis.combination import Quantize
+from bankwise.search_space.basis.pursuit import dense, first_unit, in_units, pursue
+from bankwise.search_space.basis.signs import Sign, sign
+from bankwise.search_space.basis.slots import from_slots, to_slots
+from bankwise.search_space.families import (
+    FAMILIES,
+    Binary,
+    Choice,
+    Composite,
+    Integer,
+    Sparse,
+    Stacked,
+    Subbit,
+    Tiled,
+)
+from bankwise.search_space.layer import convolve
+from bankwise.search_space.networks import build
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.shape import LayerShape
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.supernet import MixedLayer, MixWeights, Supernet, balanced
+from bankwise.search_space.trace import trace
 
 
 def draw_choices(data, layer: LayerShape) -> list[Choice]:
-    banks = [*stacked_choices(layer, 16), *sparse_choices(layer, 16), *subbit_choices(layer, 16), *tiled_choices(layer)]
-    drawn = data.draw(st.lists(st.sampled_from(banks), max_size=6, unique=True)) if banks else []
-    return [*drawn, *data.draw(st.lists(st.sampled_from(OTHERS), min_size=not drawn, max_size=3, unique=True))]
+    """A few of any families, and more of one of them, whose choices share work."""
+    rows = [
+        [choice for kind in family.kinds for choice in family.offered(layer, kind, SpaceSettings(max_k=16))]
+        for family in FAMILIES
+    ]
+    rows = [row for row in rows if row]
+    alike = data.draw(st.lists(st.sampled_from(data.draw(st.sampled_from(rows))), max_size=5, unique=True))
+    mixed = data.draw(st.lists(st.sampled_from(rows).flatmap(st.sampled_from), min_size=not alike, max_size=5))
+    return list(dict.fromkeys([*alike, *mixed]))
 
 
 def candidate(latent: torch.Tensor, bank: torch.Tensor, choice: Choice) -> torch.Tensor:
@@ -51,11 +66,12 @@ def candidate(latent: torch.Tensor, bank: torch.Tensor, choice: Choice) -> torch
     elif isinstance(choice, Integer):
         unit = fixed.abs().amax((1, 2, 3), keepdim=True) / choice.levels
         return (fixed / unit).round() * unit
-    elif isinstance(choice, Composite):
-        unit = fixed.abs().amax((1, 2, 3), keepdim=True) * (1 + 2**-20) / 7.5  # levels 0 to 7, halves down
+    elif isinstance(choice, Composite) and not choice.ranks:
+        largest = 2**choice.raw - 0.5  # levels 0 to 2^raw - 1, halves down
+        unit = fixed.abs().amax((1, 2, 3), keepdim=True) * (1 + 2**-20) / largest
         return (fixed.abs() / unit - 0.5).ceil() * unit * sign(fixed)
     else:
-        return fixed
+        return choice.rounded(fixed)
     scale = (fixed * weight.detach()).sum() / weight.detach().square().sum()  # least squares
     return weight * scale
 
@@ -305,3 +321,19 @@ def test_the_network_given_stays_as_it_was(network):
     supernet(torch.randn(4, 1, 8, 8)).sum().backward()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_what_choices_say_of_vectors_changes_no_weight_and_adds_no_work():
+    """The mixture of Q in two ways is that of Q with both shares, and each way has the gradient of Q."""
+    shape = LayerShape("layer", "conv2d", 4, 4, (3, 3), normalized=True, norm="norm")
+    bare = (Stacked(4, 2, (3, 3)), Binary())
+    said = (bare[0], dataclasses.replace(bare[0], vectors="s4"), bare[1])
+    layers = [MixedLayer(shape, row, "zeros", torch.Generator().manual_seed(0)) for row in (bare, said)]
+    assert layers[1].distinct == bare
+    layers[0].p = torch.tensor([0.7, 0.3], requires_grad=True)
+    layers[1].p = torch.tensor([0.5, 0.2, 0.3], requires_grad=True)
+    weights = [layer.generated() for layer in layers]
+    torch.testing.assert_close(weights[0], weights[1])
+    for weight in weights:
+        (weight * torch.arange(weight.numel()).reshape(weight.shape)).sum().backward()
+    torch.testing.assert_close(layers[1].p.grad, layers[0].p.grad[[0, 0, 1]])

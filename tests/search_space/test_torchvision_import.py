@@ -5,8 +5,8 @@ import sys
 import pytest
 import torch
 
-from search_space.errors import BankwiseError
-from search_space.torchvision_import import import_torchvision
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.torchvision_import import import_torchvision
 
 
 def test_import_is_idempotent_and_gives_a_working_module():
@@ -18,17 +18,25 @@ def test_import_is_idempotent_and_gives_a_working_module():
     assert "resnet18" in torchvision.models.list_models()
 
 
+def test_boxes_are_selected_with_or_without_compiled_operators():
+    ops = import_torchvision().ops
+    boxes = torch.tensor([[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 3], [8, 8, 9, 9.0]])
+    scores, classes = torch.tensor([0.6, 0.9, 0.8, 0.7]), torch.tensor([1, 1, 2, 1])
+    assert ops.nms(boxes, scores, 0.5).tolist() == [1, 3]
+    assert ops.batched_nms(boxes, scores, classes, 0.5).tolist() == [1, 2, 3]
+
+
 def test_import_in_a_fresh_process_whatever_was_declared_before():
     script = """
 import torch
 other = torch.library.Library("torchvision", "FRAGMENT")
 other.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-from search_space.torchvision_import import import_torchvision, _declare_operators
+from bankwise.search_space.torchvision_import import import_torchvision, _declare_operators
 _declare_operators()
 _declare_operators()
 assert hasattr(torch.ops.torchvision, "nms") and hasattr(torch.ops.torchvision, "qnms")
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=250)
 
 
 def test_missing_torchvision_says_what_to_install(monkeypatch):

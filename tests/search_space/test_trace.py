@@ -1,15 +1,18 @@
 import copy
+import shlex
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.functional import relu
 
-from search_space.errors import BankwiseError
-from search_space.networks import build, network_names
-from search_space.shape import LayerShape, NetworkShape
-from search_space.trace import norms_behind, trace
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.families import Stacked
+from bankwise.search_space.networks import build, network_names
+from bankwise.search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.trace import norms_behind, trace
 
 
 class Forward(nn.Module):
@@ -45,8 +48,10 @@ def test_every_parameter_of_our_networks_is_accounted_for(name):
     assert (shape.network, shape.input_shape, shape.classes) == (name, (3, 32, 32), 10)
     assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())
     assert [layer.kind for layer in shape.layers] == ["conv2d"] * (len(shape.layers) - 1) + ["linear"]
-    assert all(layer.normalized and layer.calls == 1 for layer in shape.layers[:-1])
-    assert len(shape.norms) == len(shape.layers) - 1 and shape.tensors == ()
+    assert all(layer.normalized != layer.bias and layer.calls == 1 for layer in shape.layers[:-1])
+    biased = sum(layer.bias for layer in shape.layers[:-1])
+    assert biased == (2 if name == "resnet8" else 0), "its projections, by its authors' design"
+    assert len(shape.norms) == len(shape.layers) - 1 - biased and shape.tensors == ()
 
 
 def test_each_field_of_a_convolution_and_a_linear_layer():
@@ -65,6 +70,7 @@ def test_each_field_of_a_convolution_and_a_linear_layer():
         dilation=(1, 2),
         bias=True,
         normalized=True,
+        norm="1",
         in_size=(9, 12),
         out_size=(5, 4),
         calls=1,
@@ -161,20 +167,63 @@ def test_a_forward_pass_that_needs_values_or_random_numbers_runs_on_the_cpu():
             x = -x
         return self.head(self.conv(x))
 
-    network = Forward(forward, conv=nn.Conv2d(3, 4, 1).double(), head=head(4))
+    network = Forward(forward, conv=nn.Conv2d(3, 4, 1), head=head(4))
     generator = torch.get_rng_state()
     shape = trace(network, "net", (3, 4, 4), 2)
     assert shape.layers[0].live_bytes == 4 * (3 + 4) * 16
-    assert torch.equal(torch.get_rng_state(), generator) and network.conv.weight.dtype == torch.float64
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_layers_that_depend_on_the_image_are_refused():
+    def forward(self, x):
+        order = (self.one, self.other) if x.sum() > 0 else (self.other, self.one)
+        return self.head(order[1](order[0](x)))
+
+    network = Forward(forward, one=nn.Conv2d(3, 3, 1), other=nn.Conv2d(3, 3, 1), head=head(3))
+    with pytest.raises(BankwiseError, match="network 'net': the values of an image decide which layers run"):
+        trace(network, "net", (3, 4, 4), 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_than_float32_is_refused_by_name(dtype):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), *head(4)).to(dtype)
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(BankwiseError, match=rf"0.weight is {kind}; networks are trained in float32: use .float\(\)"):
+        trace(network, "net", (3, 4, 4), 2)
+
+
+@pytest.mark.parametrize("change", ["subclass", "forward", "hook", "pre-hook", "buffer", "child"])
+def test_a_layer_that_runs_otherwise_than_torch_runs_it_is_named_and_can_be_kept(change):
+    class Standardized(nn.Conv2d):
+        def _conv_forward(self, x, weight, bias):
+            return super()._conv_forward(x, weight - weight.mean(), bias)
+
+    conv = Standardized(3, 4, 1) if change == "subclass" else nn.Conv2d(3, 4, 1)
+    if change == "forward":
+        conv.forward = lambda x: F.conv2d(x, conv.weight.abs(), conv.bias)
+    elif change == "hook":
+        conv.register_forward_hook(lambda module, args, out: 2 * out)
+    elif change == "pre-hook":
+        conv.register_forward_pre_hook(lambda module, args: (2 * args[0],))
+    elif change == "buffer":
+        conv.register_buffer("mask", torch.ones(4, dtype=torch.bool))
+    elif change == "child":
+        conv.after = nn.ReLU()
+    network = nn.Sequential(conv, *head(4))
+    with pytest.raises(BankwiseError, match=r"0 \(\w+, 16 parameters\) is .*: --keep 0$"):
+        trace(network, "net", (3, 4, 4), 2)
+    shape = trace(network, "net", (3, 4, 4), 2, keep=("0",))
+    assert [layer.name for layer in shape.layers] == ["3"]
+    assert [tensor.name for tensor in shape.tensors] == ["0.weight", "0.bias"]
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "words"),
     [
         (nn.Sequential(nn.Conv2d(1, 2, 3), *head(2)), "network 'net' cannot run on an image of 3x4x4 .*: RuntimeError"),
         (nn.Sequential(nn.Conv2d(3, 2, 5), *head(2)), "cannot run on an image of 3x4x4"),
         (nn.Sequential(nn.Conv2d(3, 2, 3)), r"gives \(1, 2, 2, 2\) for one image, expected logits \(1, 2\)"),
-        (Forward(lambda self, x: (x, x)), "gives tuple for one image"),
+        (Forward(lambda self, x: (x, x)), r"gives \(\(1, 3, 4, 4\), \(1, 3, 4, 4\)\) for one image"),
         (nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), "1.weight is lazy"),
         (
             Forward(lambda self, x: self.head(x), head=head(3), spare=nn.Linear(2, 2)),
@@ -182,8 +231,8 @@ def test_a_forward_pass_that_needs_values_or_random_numbers_runs_on_the_cpu():
         ),
     ],
 )
-def test_errors_are_one_line(network, told):
-    with pytest.raises(BankwiseError, match=told) as caught:
+def test_errors_are_one_line(network, words):
+    with pytest.raises(BankwiseError, match=words) as caught:
         trace(network, "net", (3, 4, 4), 2)
     assert "\n" not in str(caught.value)
 
@@ -200,9 +249,9 @@ def test_torchvision_classifiers(name):
 def test_what_the_error_tells_to_keep_is_enough(name):
     with torch.device("meta"):
         network = build(f"torchvision:{name}", classes=10, in_channels=3)
-    with pytest.raises(BankwiseError, match="it can be kept in floating point: keep ") as caught:
+    with pytest.raises(BankwiseError, match="it can be kept in floating point: --keep ") as caught:
         trace(network, name, (3, 224, 224), 10)
-    keep = tuple(str(caught.value).partition(": keep ")[2].split(", "))
+    keep = tuple(word for word in shlex.split(str(caught.value).partition(" point: ")[2]) if word != "--keep")
     shape = trace(network, name, (3, 224, 224), 10, keep)
     assert shape.layers and len(keep) <= 3
     assert parameters(shape, network) == sum(parameter.numel() for parameter in network.parameters())
@@ -221,11 +270,11 @@ def test_with_any_output_maps_and_boxes_are_priced_and_what_comes_behind_the_las
 
     modules = {"conv": nn.Conv2d(3, 4, 1), "head": head(4)}
     plain = trace(Forward(lambda self, x: self.head(self.conv(x)), **modules), "net", (3, 4, 4), 2)
-    for run, held in ((forward, 4 * 4 * 4 * 4), (fails, 0)):  # maps that are given stay alive to the end
+    for run, given in ((forward, 4 * 4 * 4 * 4), (fails, 0)):  # maps that are given stay alive to the end
         network = Forward(run, **modules)
         layers = trace(network, "net", (3, 4, 4), 2, any_output=True).layers
         assert layers[0] == plain.layers[0]
-        assert layers[-1] == replace(plain.layers[-1], live_bytes=plain.layers[-1].live_bytes + held)
+        assert layers[-1] == replace(plain.layers[-1], live_bytes=plain.layers[-1].live_bytes + given)
         with pytest.raises(BankwiseError):
             trace(network, "net", (3, 4, 4), 2)
     with pytest.raises(BankwiseError, match="cannot run on an image of 3x4x4"):
@@ -251,3 +300,55 @@ def test_the_norm_behind_each_normalized_layer():
     assert behind.keys() == {layer.name for layer in shape.layers if layer.normalized}
     assert behind["1.0.conv1"] == "1.0.norm1" and behind["2.0.shortcut.0"] == "2.0.shortcut.1"
     assert sorted(behind.values()) == sorted(norm.name for norm in shape.norms)
+
+
+def test_work_outside_the_layers_is_counted():
+    """A kept convolution, a product with a parameter, a transposed weight of a layer, and attention."""
+
+    def forward(self, x):
+        h = self.stem(x)  # (1, 4, 6, 6)
+        h = F.conv2d(h, self.own)  # (1, 4, 5, 5)
+        tokens = h.flatten(2).transpose(1, 2)  # (1, 25, 4)
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        back = F.linear(self.enc(tokens), self.enc.weight.t())
+        return self.last(back.mean(1)) + back[0, 0] @ self.table
+
+    network = Forward(
+        forward,
+        stem=nn.Conv2d(3, 4, 3),
+        attention=nn.MultiheadAttention(4, 2, batch_first=True),
+        enc=nn.Linear(4, 8),
+        last=nn.Linear(4, 2),
+    )
+    network.own = nn.Parameter(torch.randn(4, 4, 2, 2))
+    network.table = nn.Parameter(torch.randn(4, 2))
+    shape = trace(network, "net", (3, 8, 8), 2, keep=("stem", "attention", "own", "table"))
+    assert [layer.name for layer in shape.layers] == ["enc", "last"] and shape.uncounted == ()
+    stem, own = 4 * 3 * 9 * 36, 4 * 4 * 4 * 25
+    attention = 25 * 4 * 12 + 2 * 25 * 25 * 4 + 25 * 4 * 4  # projections in, two products, projection out
+    assert shape.other_work == stem + own + attention + 25 * 8 * 4 + 4 * 2
+
+
+def test_a_layer_at_several_sizes_is_counted_at_each():
+    def forward(self, x):
+        return self.head(self.conv(self.conv(x)))
+
+    shape = trace(Forward(forward, conv=nn.Conv2d(3, 3, 3), head=head(3)), "net", (3, 8, 8), 2)
+    layer = shape.layers[0]
+    assert (layer.out_size, layer.calls, layer.out_sizes) == ((6, 6), 2, (((6, 6), 1), ((4, 4), 1)))
+    assert layer.positions == 36 + 16
+    choice = Stacked(4, 3, (3, 3))
+    assert choice.operations(layer, "merge").additions == 4 * 27 * (36 + 16) + 3 * (36 + 16)
+    assert choice.operations(layer, "merge").map_bytes == 4 * 4 * 36
+    assert choice.operations(layer, "materialized").multiplications == 81 * (36 + 16)
+    linear = Forward(lambda self, x: self.head(x) + self.head[2](x[0, :, :2, 0].t()).mean(0), head=head(3))
+    assert trace(linear, "net", (3, 8, 8), 2).layers[0].positions == 1 + 2
+
+
+def test_a_weight_that_others_read_keeps_its_scale_out_of_the_norm_behind():
+    def forward(self, x):
+        h = self.norm(self.conv(x))
+        return self.head(F.conv_transpose2d(h, self.conv.weight))
+
+    network = Forward(forward, conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), head=head(3))
+    assert not trace(network, "net", (3, 4, 4), 2).layer("conv").normalized

@@ -8,11 +8,13 @@ import zlib
 
 import pytest
 
-from search_space.budget import Budget
-from search_space.errors import BankwiseError
-from search_space.price import price
-from search_space.space import SearchSpace, SpaceSettings
-from strategies import STRATEGIES, BudgetedSpace, make_strategy
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.limits import Limits
+from bankwise.search_space.price import price
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy, strategy_names
 
 
 def fitness(plan) -> dict:
@@ -20,7 +22,7 @@ def fitness(plan) -> dict:
     return {"accuracy": zlib.crc32(plan.to_yaml().encode()) / 2**32}
 
 
-@pytest.fixture(scope="module", params=sorted(STRATEGIES))
+@pytest.fixture(scope="module", params=sorted(strategy_names()))
 def name(request) -> str:
     return request.param
 
@@ -71,6 +73,33 @@ def test_state_through_json_goes_on_as_undisturbed(name, space, prepared):
     assert first + run(resumed, 7) == undisturbed
 
 
+def test_proposals_repeated_from_their_states_leave_the_strategy_as_asking_did(name, space, prepared):
+    asked, repeated = fresh(name, space, prepared), fresh(name, space, prepared)
+    for _ in range(14):
+        plan = asked.ask()
+        if plan is None:
+            break
+        repeated.repeat_proposal(plan, json.loads(json.dumps(asked.proposal_state(plan))))
+        for strategy in (asked, repeated):
+            strategy.tell(plan, fitness(plan))
+        assert repeated.state_dict() == asked.state_dict()
+
+
+def test_a_failed_plan_is_not_proposed_again_and_the_search_goes_on(name, space, prepared):
+    strategy, failed = fresh(name, space, prepared), []
+    for number in range(20):
+        plan = strategy.ask()
+        if plan is None:
+            break
+        assert plan not in failed
+        if number % 2:
+            strategy.tell(plan, fitness(plan))
+        else:
+            strategy.fail(plan)
+            failed.append(plan)
+    assert failed and strategy.best not in failed
+
+
 def test_asking_ahead_of_results(name, task, space, prepared):
     strategy = fresh(name, space, prepared)
     ahead = [plan for plan in (strategy.ask() for _ in range(6)) if plan is not None]
@@ -80,7 +109,7 @@ def test_asking_ahead_of_results(name, task, space, prepared):
     assert strategy.best == max(ahead, key=lambda plan: fitness(plan)["accuracy"])
 
 
-def test_a_plan_of_another_origin_may_be_told(name, space, prepared):
+def test_the_result_of_a_plan_of_another_origin_counts(name, space, prepared):
     strategy = fresh(name, space, prepared)
     foreign = space.plan(space.solve([-row.astype(float) for row in space.costs]))
     strategy.tell(foreign, {"accuracy": 0.5})
@@ -101,6 +130,12 @@ def test_the_state_of_another_strategy_or_space_is_refused(name, task, space, pr
     smaller = BudgetedSpace(SearchSpace(task.shape, SpaceSettings(max_k=4)), Budget(1300))
     with pytest.raises(BankwiseError, match="another search space"):
         make_strategy(name, smaller).load_state_dict(state)
+    for limits in (Budget(1299), Budget(1300, "paper"), Limits(Budget(1300), max_ops=10**9)):
+        with pytest.raises(BankwiseError, match="another search space or budget"):
+            make_strategy(name, BudgetedSpace(SearchSpace(task.shape), limits)).load_state_dict(state)
+    wider = BudgetedSpace(SearchSpace(task.shape, SpaceSettings(vector_bits=16)), Budget(1300))
+    with pytest.raises(BankwiseError, match="vector_bits"):
+        make_strategy(name, wider).load_state_dict(state)
 
 
 def test_paper_accounting_is_obeyed(name, task):

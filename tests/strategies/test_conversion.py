@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from search_space.basis import Binary, Composite, Integer, Stacked
-from search_space.budget import Budget
-from search_space.errors import BankwiseError, InfeasibleBudget
-from search_space.fits import with_weights
-from search_space.price import price
-from search_space.space import KINDS
-from strategies.conversion import CONVERTED, ROUNDED, candidates, check_reach, layer_candidates, suitable
-from trainers.data import to_input
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.search_space.families import KINDS, Binary, Composite, Integer, Stacked
+from bankwise.search_space.fits import with_weights
+from bankwise.search_space.price import price
+from bankwise.strategies.conversion import (
+    candidates,
+    check_feasible,
+    conversion_kinds,
+    layer_candidates,
+    suitable,
+)
+from bankwise.trainers.data import to_input
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +87,8 @@ def test_without_images_all_layers_count_alike(task):
 
 
 def test_banks_are_tried_only_below_two_bits(task, found):
-    assert set(CONVERTED) == set(KINDS) - {"float16", "float32", "tiled", "subbit"}
-    assert set(suitable(task.shape, Budget(20_000))) == {"composite", *ROUNDED}
+    assert set(conversion_kinds("every", "few")) == set(KINDS) - {"float16", "float32", "tiled", "subbit"}
+    assert set(suitable(task.shape, Budget(20_000))) == set(conversion_kinds("every"))
     assert "stacked" in suitable(task.shape, Budget(5000))
     banks = [c for c in layer_candidates(found.fits[2], ("stacked", "binary")) if isinstance(c, Stacked)]
     assert 2 <= len(banks) <= 6 and max(choice.k for choice in banks) <= 64
@@ -91,12 +96,12 @@ def test_banks_are_tried_only_below_two_bits(task, found):
 
 def test_what_cannot_be_met_is_said_before_anything_is_fitted(task):
     with pytest.raises(InfeasibleBudget, match="needs at least"):
-        check_reach(task.shape, ("composite", *ROUNDED), Budget(1500))
+        check_feasible(task.shape, conversion_kinds("every"), Budget(1500))
     with pytest.raises(InfeasibleBudget, match="needs at least"):
-        check_reach(task.shape, ("composite",), Budget(1500))  # a sign each is more
-    check_reach(task.shape, ("composite", "int8"), Budget(10_000))  # int8 is more, planes may not be
+        check_feasible(task.shape, ("composite",), Budget(1500))  # a sign each is more
+    check_feasible(task.shape, ("composite", "int8"), Budget(10_000))  # int8 is more, planes may not be
     with pytest.raises(BankwiseError, match="unknown kind of conversion 'float16'"):
-        check_reach(task.shape, ("float16",), Budget(15_000))
+        check_feasible(task.shape, ("float16",), Budget(15_000))
 
 
 def test_weights_that_are_no_numbers(task):

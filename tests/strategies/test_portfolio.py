@@ -1,16 +1,17 @@
-"""The plans that are tried first: exact optima of what they say, leaning as far as the budget lets them."""
+"""The plans that are tried first: exact optima of what they say, preferring a part as far as the budget lets them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from search_space.budget import Budget
-from search_space.space import SearchSpace, SpaceSettings
-from strategies import BudgetedSpace, make_strategy
-from strategies.evolution import FOUNDERS
-from strategies.portfolio import LEAN, families, portfolio
-from strategies.scores import log_capture, total, weighted, weighted_capture
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.evolution import FOUNDERS
+from bankwise.strategies.portfolio import PREFERENCE, families, portfolio
+from bankwise.strategies.scores import log_capture, total, weighted, weighted_capture
 
 HIDDEN = ("stacked", "sparse", "composite", "binary", "int4")
 FAMILIES = ("stacked", "sparse", "composite", "binary", "integer")
@@ -26,7 +27,7 @@ def taken(space: BudgetedSpace, plan) -> list[str]:
 
 
 @pytest.mark.parametrize("budget", [900, 1500, 2500, 6000])
-def test_the_closed_form_comes_first_then_the_best_uniform_plan_and_the_leaning_ones_by_score(task, budget):
+def test_the_closed_form_comes_first_then_the_best_uniform_plan_and_the_preferring_ones_by_score(task, budget):
     space = make(task, budget)
     plans = portfolio(space)
     assert all(space.fits(plan) for plan in plans) and len({tuple(plan) for plan in plans}) == len(plans)
@@ -47,20 +48,20 @@ def test_where_bytes_are_many_every_family_has_a_plan_of_its_own(task):
 
 @pytest.mark.parametrize("budget", [900, 2500])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_plan_that_leans_to_a_family_is_among_them(task, budget, family):
-    """The leaned plan against every other one of the portfolio and 200 random plans, by the sum that it maximizes."""
+def test_the_plan_that_prefers_a_family_is_among_them(task, budget, family):
+    """That plan against every other one of the portfolio and 200 random plans, by the sum that it maximizes."""
     space = make(task, budget)
     rows = families(space)
-    leaned = [
-        row - LEAN * (names != family) * (0 < i < len(rows) - 1)
+    preferred = [
+        row - PREFERENCE * (names != family) * (0 < i < len(rows) - 1)
         for i, (row, names) in enumerate(zip(log_capture(space), rows, strict=True))
     ]
     importances = np.log([w[0] / row[0] for w, row in zip(weighted_capture(space), log_capture(space), strict=True)])
-    leaned = weighted(leaned, importances)
+    preferred = weighted(preferred, importances)
     rng = np.random.default_rng(0)
     plans = portfolio(space)
-    best = max(total(leaned, plan) for plan in plans)
-    assert all(total(leaned, space.sample(rng)) <= best + 1e-9 for _ in range(200))
+    best = max(total(preferred, plan) for plan in plans)
+    assert all(total(preferred, space.sample(rng)) <= best + 1e-9 for _ in range(200))
     most = max(taken(space, plan).count(family) for plan in plans)
     assert most >= taken(space, plans[0]).count(family)
 
@@ -78,7 +79,7 @@ def test_plans_take_whole_kernels_and_split_ones(task):
     assert any(whole) and any(split)
 
 
-def test_where_there_is_one_choice_of_kind_there_is_nothing_to_lean_to(task):
+def test_where_there_is_one_choice_of_kind_there_is_nothing_to_prefer(task):
     assert len(portfolio(make(task, 6000, ("binary",)))) <= 2
 
 

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from search_space.basis import Binary, Integer, Stacked, Subbit, Tiled
-from search_space.budget import Budget
-from search_space.networks import build
-from search_space.price import price
-from search_space.shape import LayerShape, NetworkShape
-from search_space.space import SearchSpace, SpaceSettings
-from search_space.trace import trace
-from strategies import BudgetedSpace, make_strategy
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.families import Binary, Integer, Stacked, Subbit, Tiled
+from bankwise.search_space.networks import build
+from bankwise.search_space.price import price
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.trace import shape_of, trace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.uniform import ranked
 
 LAYERS = (
     LayerShape("first", "conv2d", 8, 3, (3, 3), normalized=True),
@@ -82,3 +84,15 @@ def test_best_first_within_the_budget(kind):
         assert dearer and all(
             (getattr(plan.layers[shape.layers[1].name], name) < hidden[0]) == (kind == "tiled") for plan in dearer
         )
+
+
+def test_a_uniform_plan_stores_vectors_alike_in_all_layers():
+    shape = shape_of("tiny", (1, 8, 8), 10)
+    kinds = ("stacked", "binary", "int4")
+    space = BudgetedSpace(SearchSpace(shape, SpaceSettings(kinds, kinds, kinds, vectors=("v8", "s4"))), Budget(10**6))
+    plain = BudgetedSpace(SearchSpace(shape, SpaceSettings(kinds, kinds, kinds)), Budget(10**6))
+    found = [[space.choices(i)[j] for i, j in enumerate(plan)] for plan in ranked(space)]
+    assert {frozenset(choice.vectors for choice in plan) for plan in found} == {frozenset({None}), frozenset({"s4"})}
+    alone = {tuple(plain.choices(i)[j] for i, j in enumerate(plan)) for plan in ranked(plain)}
+    for way in (None, "s4"):
+        assert {tuple(choice.bare for choice in plan) for plan in found if plan[0].vectors == way} == alone

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.augment import Augmentation
+from bankwise.trainers.augment import Augmentation
 
 
 @settings(max_examples=40, deadline=None)
@@ -33,3 +33,13 @@ def test_draws_are_spread_evenly():
     assert abs(int(draws.mirrored.sum()) - 4500) < 200
     assert abs(float(torch.corrcoef(torch.stack([draws.rows.float(), draws.columns.float()]))[0, 1])) < 0.05
     assert not Augmentation.draw(9000, 1, False, torch.Generator()).mirrored.any()
+
+
+def test_alternating_flips_show_each_image_both_ways():
+    generator = torch.Generator().manual_seed(0)
+    draws = [Augmentation.draw(4000, 1, True, generator).alternating(7, epoch) for epoch in range(4)]
+    assert abs(int(draws[0].mirrored.sum()) - 2000) < 150
+    for before, after in zip(draws, draws[1:], strict=False):
+        assert torch.equal(before.mirrored, ~after.mirrored) and not torch.equal(before.rows, after.rows)
+    other = Augmentation.draw(4000, 1, True, generator).alternating(8, 0)
+    assert 1800 < int((other.mirrored != draws[0].mirrored).sum()) < 2200

@@ -15,8 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.errors import BankwiseError
-from trainers.checkpoint import MAGIC, load_checkpoint, save_checkpoint
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers.checkpoint import MAGIC, load_checkpoint, save_checkpoint
 
 STATE = {
     "weights": {"a": torch.linspace(-1, 1, 7), "b": torch.arange(6).view(2, 3), "h": torch.ones(2).bfloat16()},
@@ -114,8 +114,8 @@ FULL = """
 import resource, sys
 import torch
 from pathlib import Path
-from search_space.errors import BankwiseError
-from trainers.checkpoint import save_checkpoint
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers.checkpoint import save_checkpoint
 path = Path(sys.argv[1])
 save_checkpoint(path, {"epoch": 1})
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # no file of this process may grow beyond this
@@ -129,7 +129,7 @@ except BankwiseError as error:
 def test_no_room_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / "checkpoint"
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", FULL, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=250, check=True
     )
     assert done.stdout.count("\n") == 1 and str(path) in done.stdout and "File too large" in done.stdout
     assert load_checkpoint(path) == {"epoch": 1}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from search_space.errors import BankwiseError
-from trainers.data import load_data, to_input
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers.data import data_in_memory, load_data, to_input
+from bankwise.trainers.data_sets import DATA_SETS, data_set_help, find_data_set
 
 
 def rows(images: torch.Tensor) -> set[bytes]:
@@ -69,7 +72,7 @@ def test_limit_keeps_the_same_stratified_images_for_every_seed():
     assert len(load_data("digits", limit=10**6).train_y) == 1198
 
 
-def test_the_validation_share_is_a_sixth_unless_told():
+def test_the_validation_share_is_a_sixth_by_default():
     sixth = load_data("digits", limit=300, validation=1 / 6)
     assert len(load_data("digits", limit=300).val_y) == len(sixth.val_y) == 50
     half = load_data("digits", limit=300, validation=0.5)
@@ -149,9 +152,13 @@ def test_npz_layouts_give_the_same_images(tmp_path):
         ({"x_train": np.zeros((60, 30), np.uint8)}, ["x_train", "(60, 30)"]),
         ({"x_train": np.zeros((60, 5, 6, 7), np.uint8)}, ["x_train", "1 to 4 channels"]),
         ({"x_train": np.zeros((0, 6, 5, 3), np.uint8)}, ["x_train", "(0, 6, 5, 3)"]),
-        ({"y_train": np.zeros(60)}, ["y_train", "float64", "integers"]),
+        ({"y_train": np.zeros(60)}, ["y_train holds values, y_test classes"]),
+        ({"y_train": np.full(60, np.nan)}, ["y_train", "no finite numbers"]),
+        ({"y_train": np.zeros(60, complex)}, ["y_train", "complex128", "integers"]),
+        ({"y_train": np.full((60, 2), 2)}, ["y_train", "2 labels an image", "each must be 0 or 1"]),
+        ({"y_train": np.zeros((60, 2, 2), int)}, ["y_train", "(60, 2, 2)"]),
         ({"y_train": np.zeros(59, int)}, ["y_train", "(59,)", "(60,)"]),
-        ({"y_train": np.arange(60) - 1}, ["y_train", "-1..58", "0..58"]),
+        ({"y_train": np.arange(60) - 1}, ["y_train", "-1..58", "0..59"]),
         ({"y_test": np.arange(9)}, ["y_test", "0..8", "0..2"]),
         ({"x_test": np.zeros((9, 6, 6, 3), np.uint8)}, ["x_test (6, 6, 3)"]),
         ({"y_train": np.array([{}] * 60)}, ["pickle"]),
@@ -171,6 +178,47 @@ def test_no_npz_or_no_real_one(tmp_path):
     whole = (tmp_path / "cut.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     fails(f"npz:{tmp_path / 'cut.npz'}", "cut.npz")
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], [0, 2], [0, 1, 5]])
+def test_labels_that_leave_a_class_out_are_no_classes(tmp_path, labels):
+    """1, 2, 3 are not four classes, of which one is never seen."""
+    count = len(labels)
+    y = np.array(labels)[np.arange(60) % count]
+    write_npz(tmp_path / "a.npz", y_train=y, y_test=y[:9])
+    line = f"holds labels {labels[0]}..{labels[-1]} of {count} classes, must be 0..{count - 1}, each with an image"
+    fails(f"npz:{tmp_path / 'a.npz'}", f"y_train {line}")
+    pixels = np.zeros((60, 6, 6), np.uint8)
+    for data in ((pixels, y), (pixels, y, pixels[:9], y[:9])):
+        with pytest.raises(BankwiseError, match=line):
+            data_in_memory(data)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 4), (4, 4, 3), (1, 8, 1), (3, 3, 3)])
+def test_images_whose_channels_could_be_first_or_last_are_refused(tmp_path, shape):
+    """Channels first and a width of at most 4 would be read as channels last."""
+    x = np.zeros((60, *shape), np.uint8)
+    write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:9])
+    fails(
+        f"npz:{tmp_path / 'a.npz'}", "a.npz", f"{shape} can be (channels, height, width) or (height, width, channels)"
+    )
+    with pytest.raises(BankwiseError, match="give grey ones as .images, height, width."):
+        data_in_memory((x, np.arange(60) % 3))
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (4, 8), (1, 1), (3, 3)])
+def test_narrow_grey_images_are_read_as_they_are(shape):
+    x = np.random.default_rng(0).integers(0, 256, (60, *shape), dtype=np.uint8)
+    data = data_in_memory((x, np.arange(60) % 3, x, np.arange(60) % 3))
+    assert data.input_shape == (1, *shape) and torch.equal(data.test()[0], torch.from_numpy(x)[:, None])
+
+
+def test_one_split_alone_is_that_of_the_whole_data():
+    whole = load_data("digits", limit=100)
+    for name, mine in (("training", (83, 1, 1)), ("validation", (1, 17, 1)), ("test", (1, 1, 359))):
+        data = load_data("digits", limit=100, only=name)
+        assert (len(data.train_y), len(data.val_y), len(data.test()[1])) == mine
+        assert data.identity()["checksums"][name] == whole.identity()["checksums"][name]
 
 
 def write_idx(path, array):
@@ -249,7 +297,54 @@ def test_wrong_image_folders(tmp_path):
     write_images(tmp_path / "b/train", {"cat": 12, "dog": 12})
     write_images(tmp_path / "b/test", {"cat": 1, "horse": 1})
     fails(f"imagefolder:{tmp_path / 'b'}", "differ in classes: dog, horse")
-    fails(f"imagefolder:{tmp_path / 'b'}", "image size 0", image_size=0)
+    for size in (0, 8193):
+        fails(f"imagefolder:{tmp_path / 'b'}", f"image size {size}", "from 1 to 8,192", image_size=size)
     write_images(tmp_path / "c/train", {"cat": 12, "dog": 12})
     (tmp_path / "c/train/cat/3.png").write_bytes(b"not an image")
     fails(f"imagefolder:{tmp_path / 'c'}", "cannot read image", "3.png")
+
+
+def test_class_names_are_those_of_the_folder_of_torchvision_or_numbers(tmp_path):
+    assert load_data("digits").class_names == tuple("0123456789")
+    for part, count in (("train", 60), ("t10k", 20)):
+        write_idx(tmp_path / "FashionMNIST/raw" / f"{part}-images-idx3-ubyte", np.zeros((count, 28, 28)))
+        write_idx(tmp_path / "FashionMNIST/raw" / f"{part}-labels-idx1-ubyte", np.arange(count) % 10)
+    assert load_data("fashion-mnist").class_names[:2] == ("T-shirt/top", "Trouser")
+    write_images(tmp_path / "a/train", {"cat": 15, "dog": 15})
+    assert load_data(f"imagefolder:{tmp_path / 'a'}", image_size=8).class_names == ("cat", "dog")
+
+
+def test_flip_is_as_the_data_set_says_unless_it_is_said():
+    assert [load_data("digits", flip=flip).flip for flip in (None, True, False)] == [False, True, False]
+
+
+def test_the_identity_tells_every_change_of_an_image_and_nothing_else():
+    data, again = load_data("digits", limit=100), load_data("digits", limit=100)
+    assert data.identity() == again.identity()
+    assert data.identity()["images"] == {"training": 83, "validation": 17, "test": 359}
+    for name, tensors in (("training", data.train_x), ("validation", data.val_y), ("test", data.test()[0])):
+        before = data.identity()["checksums"]
+        tensors[-1] += 1
+        after = data.identity()["checksums"]
+        assert {key for key in before if before[key] != after[key]} == {name}
+
+
+def test_every_kind_says_its_name_and_shape_and_no_two_are_called_alike():
+    names = [kind.name for kind in DATA_SETS]
+    assert len(set(names)) == len(names) and all(kind.name in data_set_help() for kind in DATA_SETS)
+    for kind in DATA_SETS:
+        found = find_data_set(kind.written())
+        assert found.kind is kind and (found.path is None) == (not kind.takes_path) and not found.users
+    data = load_data("digits")
+    assert find_data_set("digits").kind.images == (data.input_shape, data.classes)
+
+
+def test_one_class_and_classes_without_images_are_warned_of():
+    x, names = np.zeros((40, 8, 8), np.uint8), ("ant", "bee", "cat", "dog")
+    one = data_in_memory((x, np.zeros(40, int)))
+    assert "warning: there is one class alone: every image is of it, whatever a network learns" in one.lines()
+    assert not any("no training image" in line for line in one.lines())
+    full = data_in_memory((x, np.arange(40) % 4))
+    assert not any(line.startswith("warning") for line in full.lines())
+    gaps = dataclasses.replace(full, train_y=full.train_y * 0 + 2, class_names=names)
+    assert "warning: no training image of 3 of the 4 classes: ant, bee, dog" in gaps.lines()

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.errors import BankwiseError
-from trainers.data import to_input
-from trainers.evaluate import ImageNetPixels, accuracy, predict, realign, recalibrate
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.torchvision_import import import_torchvision
+from bankwise.trainers.data import to_input
+from bankwise.trainers.evaluate import accuracy, predict, realign, recalibrate
 
 
 class Brightest(nn.Module):
@@ -42,6 +43,20 @@ def test_logits_and_accuracy(batch):
     assert accuracy(model, x, labels, batch) == 1.0
     labels[:6] = (labels[:6] + 1) % 4
     assert accuracy(model, x, labels, batch) == 17 / 23
+
+
+def test_bfloat16_logits_are_near_and_flips_are_averaged():
+    """In bfloat16, of 8 bits, logits move by less than 2 % of the largest; what leads by twice that still leads."""
+    model, x = network(), pixels(200)
+    plain, half = predict(model, x), predict(model, x, amp=True)
+    assert half.dtype == torch.float32 and not torch.equal(plain, half)
+    assert (plain - half).abs().max() < 0.02 * plain.abs().max()
+    top = plain.topk(2, 1).values
+    sure = (top[:, 0] - top[:, 1]) > 0.04 * plain.abs().max()
+    assert sure.sum() > 100 and torch.equal(plain.argmax(1)[sure], half.argmax(1)[sure])
+    both = predict(model, x, flips=True)
+    assert torch.allclose(both, (plain + predict(model, x.flip(3))) / 2, atol=1e-6)
+    assert accuracy(model, x, both.argmax(1), flips=True) == 1.0
 
 
 def test_modes_come_back_even_after_an_error():
@@ -111,14 +126,40 @@ def test_realigned_statistics_move_by_what_the_weights_changed_on_the_same_image
     assert variance.min() > 0 and original[1].running_mean[0] == 3
 
 
-def test_pixels_as_pretrained_networks_take_them():
-    image = torch.zeros(1, 3, 1, 1) + torch.tensor([0.485, 0.456, 0.406])[:, None, None] * 2 - 1
-    seen = ImageNetPixels(nn.Identity())(image)
-    torch.testing.assert_close(seen, torch.zeros(1, 3, 1, 1), atol=1e-6, rtol=0)
-    white = ImageNetPixels(nn.Identity())(torch.ones(1, 3, 1, 1))
-    torch.testing.assert_close(
-        white[0, :, 0, 0], (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
-    )
+def test_realigning_a_network_with_itself_changes_nothing_where_filters_are_pruned_or_nearly():
+    """Maps of variance 0, or of rounding alone, behind a norm whose statistics are of the time before."""
+    original, x = network(), pixels(400)
+    with torch.no_grad():
+        original[0].weight[0], original[0].bias[0] = 0.0, 0.0
+        original[0].weight[1] *= 1e-9
+        original[1].running_mean.copy_(torch.tensor([3.0, -2.0, 0.5]))
+        original[1].running_var.copy_(torch.tensor([4.0, 0.25, 9.0]))
+    changed, before = copy.deepcopy(original), copy.deepcopy(original.state_dict())
+    realign(changed, original, x)
+    assert all(torch.equal(before[name], tensor) for name, tensor in changed.state_dict().items())
+    with torch.no_grad():
+        changed[0].weight[0] = 7.0  # a variance of 0 that becomes a large one
+        changed[0].weight[2] = 0.0  # and the other way round
+    realign(changed, original, x)
+    assert changed[1].running_var.tolist() == pytest.approx([400.0, 0.25, 0.09])
+
+
+def test_predict_accuracy_and_statistics_take_imagenet_pixels_as_torchvision_gives_them():
+    """Against torchvision's own transform."""
+    import_torchvision()
+    from torchvision.transforms.v2 import Compose, Normalize, ToDtype
+
+    mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    x = torch.randint(0, 256, (40, 3, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    wanted = Compose([ToDtype(torch.float32, scale=True), Normalize(mean, deviation)])(x)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten())
+    recalibrate(model, x, batch=40, batches=1, normalization="imagenet")
+    torch.testing.assert_close(model[0].running_mean, wanted.mean((0, 2, 3)))
+    model[0].reset_running_stats()
+    logits = predict(model, x, normalization="imagenet")
+    torch.testing.assert_close(logits, wanted.flatten(1) / (1 + 1e-5) ** 0.5)
+    labels = wanted.flatten(1).argmax(1)
+    assert accuracy(model, x, labels, normalization="imagenet") == 1.0 > accuracy(model, x, labels)
 
 
 @pytest.mark.parametrize("model", [nn.Conv2d(2, 3, 1), nn.MaxPool2d(2, return_indices=True)], ids=["maps", "tuple"])

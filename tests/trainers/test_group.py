@@ -11,22 +11,34 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.errors import BankwiseError
-from trainers.data import load_data
-from trainers.group import Group
-from trainers.loop import StopTraining, train
-from trainers.recipe import Recipe
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers.data import load_data
+from bankwise.trainers.group import Group
+from bankwise.trainers.loop import StopTraining, train
+from bankwise.trainers.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(epochs=2, batch=50, lr=1e-3, seed=3, threads=1, channels_last=False)
 
 
+class Doubled(nn.BatchNorm2d):
+    """A subclass: what is behind the norm in its forward pass stays there."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
 def network(norm: bool) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        middle = nn.BatchNorm2d(8) if norm else nn.Identity()
+        middle = Doubled(8) if norm else nn.Identity()  # which takes any bias away
         return nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1), middle, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 10)
+            nn.Conv2d(1, 8, 3, padding=1, bias=not norm),
+            middle,
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32, 10),
         )
 
 
@@ -65,8 +77,8 @@ def run(size: int, folder: Path, norm: bool = False, ends: bool = False) -> tupl
     return weights, [json.loads((folder / f"seen-{rank}.json").read_text()) for rank in range(size)]
 
 
-def alone() -> tuple[nn.Module, list]:
-    model = network(norm=False)
+def alone(norm: bool = False) -> tuple[nn.Module, list]:
+    model = network(norm)
     return model, train(model, load_data("digits", limit=305), RECIPE)
 
 
@@ -81,10 +93,14 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     assert seen[0][1] == seen[1][1]
 
 
-def test_batch_norm_statistics_end_equal(tmp_path):
-    weights, _ = run(2, tmp_path, norm=True)
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+def test_batch_norm_sees_the_whole_batch(tmp_path):
+    """Weights, running statistics and losses are those of one process."""
+    weights, seen = run(2, tmp_path, norm=True)
+    model, history = alone(norm=True)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(weights[0][name], tensor, rtol=1e-3, atol=1e-4)
+        assert torch.equal(weights[0][name], weights[1][name])
+    assert seen[0][1] == pytest.approx([epoch.loss for epoch in history], rel=1e-4)
 
 
 def test_a_report_ends_every_process_and_one_alone_reads_their_checkpoint(tmp_path):

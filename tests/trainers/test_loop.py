@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import signal
 import subprocess
@@ -14,12 +15,17 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from search_space.errors import BankwiseError
-from trainers.checkpoint import load_checkpoint
-from trainers.data import ImageData, load_data, to_input
-from trainers.evaluate import accuracy, recalibrate
-from trainers.loop import StopTraining, train
-from trainers.recipe import Recipe
+from bankwise.search_space.errors import BankwiseError
+from bankwise.trainers import loop
+from bankwise.trainers.averaging import TailMean
+from bankwise.trainers.checkpoint import load_checkpoint
+from bankwise.trainers.data import ImageData, load_data, to_input
+from bankwise.trainers.evaluate import accuracy, recalibrate
+from bankwise.trainers.layout import layout
+from bankwise.trainers.loop import StopTraining, optimizer_steps, train
+from bankwise.trainers.precision import in_bfloat16
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
 
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(epochs=5, batch=64, seed=7, threads=1)
@@ -78,6 +84,48 @@ def unbroken():
     return weights(model), figures(history)
 
 
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_a_single_step_trains(schedule):
+    data = load_data("digits", limit=60)
+    recipe = Recipe(epochs=1, batch=100, schedule=schedule, weight_decay=0.0, recalibrate=0, lr=0.01)
+    assert optimizer_steps(data, recipe) == 1
+    model = network()
+    before = model[0].weight.detach().clone()
+    train(model, data, recipe)
+    assert (model[0].weight - before).abs().max() > 0.005, "of AdamW's first step of about the learning rate"
+
+
+def test_the_steps_of_a_training():
+    data = load_data("digits", limit=601)  # 501 train
+    for batch, steps in ((500, 1), (100, 5), (167, 3), (250, 2), (501, 1), (1000, 1), (2, 250)):
+        assert optimizer_steps(data, Recipe(epochs=3, batch=batch)) == 3 * steps
+
+
+def test_batch_norm_on_single_images_is_refused_before_any_training():
+    data = load_data("digits", limit=60)
+    with pytest.raises(BankwiseError, match="batches of 1 image: batch norm '1' cannot train.*at least 2"):
+        train(network(), data, Recipe(epochs=1, batch=1))
+    one = dataclasses.replace(data, train_x=data.train_x[:1], train_y=data.train_y[:1])
+    with pytest.raises(BankwiseError, match="batches of 1 image"):
+        train(network(), one, Recipe(epochs=1))
+    with pytest.raises(BankwiseError, match="batches of 1 image"):
+        make_task("tiny", data, Recipe(batch=1))
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    assert len(train(plain, data, Recipe(epochs=1, batch=1))) == 1
+
+
+def test_pixels_that_stay_behind_give_the_same_training(monkeypatch):
+    """Those of many bytes are not moved to the device at once."""
+    data, recipe = load_data("digits", limit=100), Recipe(epochs=1, batch=30)
+    trained = []
+    for limit in (loop.IN_MEMORY_BYTES, 1):
+        monkeypatch.setattr(loop, "IN_MEMORY_BYTES", limit)
+        model = network()
+        train(model, data, recipe)
+        trained.append(weights(model))
+    assert same(*trained)
+
+
 def test_it_learns_digits():
     reports = []
     history = train(network(dropout=0), load_data("digits"), Recipe(epochs=12), report=reports.append)
@@ -88,7 +136,8 @@ def test_it_learns_digits():
 
 @pytest.mark.parametrize("batches", [0, 1, 10])
 def test_every_epoch_ends_with_the_statistics_of_its_weights(batches):
-    """What the epoch reports is the accuracy of the network with them, and the next epoch trains as without."""
+    """What the epoch reports is the accuracy of the network with them, and the next epoch trains as without. The last
+    bits of statistics are those of the layout that a training runs in."""
     data, reports = images(), []
     recipe = dataclasses.replace(RECIPE, epochs=2, recalibrate=batches)
     plain, model = network(), network()
@@ -96,9 +145,46 @@ def test_every_epoch_ends_with_the_statistics_of_its_weights(batches):
     train(model, data, recipe, report=lambda report: reports.append(report.accuracy))
     assert all(torch.equal(*pair) for pair in zip(plain.parameters(), model.parameters(), strict=True))
     if batches:
-        recalibrate(plain, data.train_x, batches=batches)
+        with layout(plain, True):
+            recalibrate(plain, data.train_x, batches=batches)
     assert same(weights(model), weights(plain))
-    assert reports[-1] == accuracy(plain, data.val_x, data.val_y)
+    assert reports[-1] == accuracy(plain, data.val_x, data.val_y, amp=in_bfloat16(recipe.amp, "cpu"))
+
+
+@pytest.mark.parametrize("batches", [0, 3])
+def test_a_training_ends_with_the_mean_of_its_last_weights(batches, monkeypatch):
+    """2 epochs of 8 steps, the last 5 of which count; until the end it trains as without the mean. Its batch norm
+    statistics are of the mean."""
+    data, recipe = images(), dataclasses.replace(RECIPE, epochs=2, recalibrate=batches)
+    seen = []
+
+    class Watched(TailMean):
+        def add(self, step):
+            super().add(step)
+            seen.append([one.detach().double() for one in self.parameters])
+
+    plain, model = network(), network()
+    without = train(plain, data, recipe)
+    monkeypatch.setattr(loop, "TailMean", Watched)
+    history = train(model, data, dataclasses.replace(recipe, average=0.3))
+    assert len(seen) == 16 and history[0].accuracy == without[0].accuracy
+    assert [one.loss for one in history] == [one.loss for one in without]
+    for parameter, last, *values in zip(model.parameters(), plain.parameters(), *seen[-5:], strict=True):
+        assert torch.allclose(parameter.double(), sum(values) / 5, rtol=1e-5, atol=1e-7)
+        assert torch.allclose(last.double(), values[-1])
+    again = copy.deepcopy(model)
+    with layout(again, True):
+        recalibrate(again, data.train_x, batches=batches or 10)
+    assert same(weights(again), weights(model))
+
+
+def test_a_mean_leaves_what_is_not_finite():
+    """The logits of a supernet mask absent choices by -inf."""
+    model = nn.Linear(2, 1, bias=False)
+    model.weight.data = torch.tensor([[0.0, -torch.inf]])
+    mean = TailMean(model, 1.0, 2)
+    mean.add(0), mean.add(1), mean.give()
+    assert model.weight.tolist() == [[0.0, -torch.inf]]
 
 
 def test_a_killed_training_ends_with_the_same_bits(tmp_path, unbroken):
@@ -121,7 +207,14 @@ def test_a_killed_training_ends_with_the_same_bits(tmp_path, unbroken):
     assert same(weights(model), unbroken[0])
 
 
-@pytest.mark.parametrize("changes", [{"optimizer": "sgd"}, {"schedule": "cosine", "channels_last": False, "amp": "on"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd"},
+        {"schedule": "cosine", "channels_last": False, "amp": "on"},
+        {"flips": "alternating", "shift": 2, "average": 0.5},
+    ],
+)
 def test_ctrl_c_between_any_epochs(tmp_path, changes):
     recipe = dataclasses.replace(RECIPE, epochs=3, **changes)
     path, data, whole = tmp_path / "checkpoint", images(), network()

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.split import stratified_order, stratified_split
+from bankwise.trainers.split import stratified_order, stratified_split
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=80).map(np.array)
 
@@ -19,8 +19,8 @@ def test_every_prefix_holds_the_classes_in_their_shares(labels, seed):
     # The last place t of a prefix holds m t of a class to 1/2 and, where places tie, 1; so n = N t to 3/2 a class.
     bound = 1.5 + sizes / len(labels) * 1.5 * len(classes)
     for count in range(len(labels) + 1):
-        held = np.array([(labels[order[:count]] == label).sum() for label in classes])
-        assert (abs(held - count * sizes / len(labels)) <= bound).all()
+        counts = np.array([(labels[order[:count]] == label).sum() for label in classes])
+        assert (abs(counts - count * sizes / len(labels)) <= bound).all()
 
 
 def test_equal_classes_are_cut_equally():

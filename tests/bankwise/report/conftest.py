@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
 from bankwise.report.gather import Run, read_run
+from bankwise.search_space.price import price
 from bankwise.searching import SearchSettings, search
-from trainers.recipe import Recipe
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import TaskSource
 
 LIMIT = 200  # images: these tests look at pages, not at accuracies
 
@@ -17,7 +20,7 @@ def made(folder: Path, budget: str, strategy: str, accounting: str = "file", see
     chosen = SearchSettings(
         strategy, trials=4, uniform_trials=2, seeds=seeds, trial_epochs=1, recipe=recipe, **settings
     )
-    search("tiny", "digits", budget, folder, chosen, accounting=accounting, limit=LIMIT)
+    search(None, TaskSource("tiny", "digits", limit=LIMIT), budget, folder, chosen, accounting=accounting)
     return folder
 
 
@@ -42,6 +45,13 @@ def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(finished: Path) -> Run:
     return read_run(finished)
+
+
+@pytest.fixture(scope="session")
+def apart(run: Run) -> Run:
+    """The same, whichever plan was best, as if one that is not uniform had been."""
+    plan = next(trial.plan for trial in run.searched_trials if trial.plan.layers != run.uniform_plan.layers)
+    return dataclasses.replace(run, plan=plan, price=price(run.shape, plan))
 
 
 @pytest.fixture

@@ -3,8 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bankwise.report.gather import Run
-from search_space.plan import Plan
+import pytest
+
+from bankwise.report.gather import Run, read_run
+from bankwise.report.view import run_view
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.plan import Plan
+from bankwise.strategies.ledger import Trials
 
 
 def test_accuracies_are_those_of_the_summary(run: Run, finished: Path):
@@ -18,12 +23,48 @@ def test_accuracies_are_those_of_the_summary(run: Run, finished: Path):
 
 
 def test_trials_come_in_their_order_with_the_finalists_marked(run: Run, finished: Path):
-    for phase, trials, count in (("search", run.trials, 4), ("uniform", run.uniform_trials, 2)):
-        records = json.loads((finished / f"{phase}.json").read_text())["trials"]
-        assert [trial.accuracy for trial in trials] == [record["metrics"]["accuracy"] for record in records]
+    for phase, trials, count in (("search", run.searched_trials, 4), ("uniform", run.uniform_trials, 2)):
+        records = Trials.read(finished / phase / "ledger.jsonl").results
+        assert [trial.accuracy for trial in trials] == [record.metrics["accuracy"] for record in records]
         assert len(trials) == count
         finalists = [trial for trial in trials if trial.full is not None]
         assert len(finalists) == 2
         assert min(t.accuracy for t in finalists) >= max((t.accuracy for t in trials if t.full is None), default=0)
-    finalists = [trial for trial in (*run.trials, *run.uniform_trials) if trial.full is not None]
+    finalists = [trial for trial in (*run.searched_trials, *run.uniform_trials) if trial.full is not None]
     assert max(finalists, key=lambda trial: trial.full).plan == run.plan
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "words"),
+    [
+        ("summary.json", {"file_bytes": "many"}, "summary file_bytes: 'many' is not a whole number"),
+        ("summary.json", {"seconds": [1]}, "summary seconds: [1] is not a number"),
+        ("summary.json", {"network": 3}, "summary network: 3 is not text"),
+        ("summary.json", {"uncompressed": {}}, "measured network lacks the key 'bytes'"),
+        ("summary.json", {"accuracies": []}, "is of no training"),
+        ("summary.json", {"accuracies": ["a" * 9999]}, "is not a number"),
+        ("summary.json", {"widths": {"tiny": None}}, "None is not a number"),
+        ("settings.json", {"finalists": "2"}, "finalists: '2' is not a whole number"),
+        ("settings.json", {"network": None}, "settings network: None is not text"),
+        ("settings.json", {"source": {"network": "tiny"}}, "settings source"),
+    ],
+    ids=str,
+)
+def test_values_of_another_type_are_one_short_line(copied, file, values, words):
+    path = copied / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    with pytest.raises(BankwiseError) as caught:
+        run_view(read_run(copied))
+    line = str(caught.value)
+    assert file in line and words in line and "\n" not in line and len(line) < 800
+
+
+@pytest.mark.parametrize("accuracy", [None, "0.9", True, [0.5]])
+def test_metrics_of_a_ledger_are_numbers(copied, accuracy):
+    ledger = copied / "search" / "ledger.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for line in lines:
+        line.get("metrics", {})["accuracy"] = accuracy
+    ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with pytest.raises(BankwiseError, match=r"ledger.jsonl': .*accuracy.* is not a number"):
+        read_run(copied)

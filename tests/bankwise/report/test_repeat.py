@@ -4,28 +4,53 @@ import dataclasses
 import shlex
 from pathlib import Path
 
+import torch
+
 from bankwise.command_line import main
 from bankwise.report.gather import Run, read_run
 from bankwise.report.repeat import command
+from bankwise.report.view import run_view
+from bankwise.surroundings import Surroundings
 
 
 def test_the_command_is_accepted_by_the_run_that_it_repeats(copied: Path, capsys):
     """A run's folder refuses every setting that differs from its own; the finished run answers at once."""
     words = shlex.split(" ".join(command(read_run(copied))))
-    assert words[:2] == ["bankwise", "search"]
-    assert main([*words[1:], "--limit", "200", "--json"]) == 0, capsys.readouterr().err
+    assert words[:2] == ["bankwise", "search"] and words[words.index("--limit") + 1] == "200"
+    assert main([*words[1:], "--json"]) == 0, capsys.readouterr().err
     wrong = [word if word != "random" else "rate" for word in words[1:]]
-    assert main([*wrong, "--limit", "200", "--json"]) == 2
+    assert main([*wrong, "--json"]) == 2
+
+
+def test_the_page_says_where_it_ran_on_which_data_and_with_how_many_threads(copied: Path, monkeypatch):
+    """What a shell reads of the page repeats the run from anywhere."""
+    run = read_run(copied)
+    made = Surroundings("/work/my photos", 3, "/data/of mine", {"workers": 2, "warm": False, "address": "auto"})
+    record = dataclasses.replace(
+        run.record, made_in=made, source=dataclasses.replace(run.record.source, limit=200, validation=0.25)
+    )
+    page = run_view(dataclasses.replace(run, record=record)).repeat
+    words = shlex.split(page)
+    assert words[:6] == ["cd", "/work/my photos", "&&", "OMP_NUM_THREADS=3", "bankwise", "search"]
+    options = {word: after for word, after in zip(words, words[1:], strict=False) if word.startswith("--")}
+    assert options["--data-root"] == "/data/of mine" and options["--out"] == str(copied.resolve())
+    assert (options["--limit"], options["--validation"]) == ("200", "0.25")
+    assert (options["--workers"], options["--address"]) == ("2", "auto") and "--no-warm" in words
+    found = run.record.made_in
+    assert found.directory == str(Path.cwd()) and found.threads == torch.get_num_threads()
+    monkeypatch.setenv("BANKWISE_DATA", str(copied))
+    assert Surroundings.now(run.record.source, {"space": object()}).data_root == str(copied.resolve())
 
 
 def test_widths_are_searched_again(widened: Path, capsys):
     words = shlex.split(" ".join(command(read_run(widened))))
-    assert main([*words[1:], "--limit", "200", "--json"]) == 0, capsys.readouterr().err
+    assert main([*words[1:], "--json"]) == 0, capsys.readouterr().err
 
 
 def test_what_no_option_can_say_gives_no_command(run: Run):
-    space = run.settings["space"] | {"max_k": 16}
-    assert command(dataclasses.replace(run, settings=dict(run.settings) | {"space": space})) is None
-    recipe = run.settings["recipe"] | {"recalibrate": 3}
-    assert command(dataclasses.replace(run, settings=dict(run.settings) | {"recipe": recipe})) is None
-    assert command(dataclasses.replace(run, settings={"plan": {}})) is None
+    record = run.record
+    other = {"space": dataclasses.replace(record.space, max_k=16)}
+    assert command(dataclasses.replace(run, record=dataclasses.replace(record, **other))) is None
+    other = {"recipe": dataclasses.replace(record.recipe, recalibrate=3)}
+    assert command(dataclasses.replace(run, record=dataclasses.replace(record, **other))) is None
+    assert command(dataclasses.replace(run, record=None)) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bankwise.report.style import byte_axis, figure, positive_axis, size_text
+from bankwise.report.style import LIGHT, byte_axis, figure, positive_axis, size_text
 
 
 def marks(ax, name: str) -> list[float]:
@@ -17,7 +17,7 @@ def marks(ax, name: str) -> list[float]:
 @settings(max_examples=40)
 @given(st.floats(1, 1e9), st.floats(1, 1e5))
 def test_an_axis_of_bytes_is_marked_legibly(low, ratio):
-    ax = figure(3).subplots()
+    ax = figure(LIGHT, 3).subplots()
     byte_axis(ax, low, low * ratio)
     assert 2 <= len(marks(ax, "x")) <= 9
     assert ax.get_xlim()[0] < low and low * ratio < ax.get_xlim()[1]
@@ -26,7 +26,7 @@ def test_an_axis_of_bytes_is_marked_legibly(low, ratio):
 @settings(max_examples=40)
 @given(st.floats(1e-4, 1e3), st.floats(1, 1e5))
 def test_an_axis_of_rates_is_marked_legibly(low, ratio):
-    ax = figure(3).subplots()
+    ax = figure(LIGHT, 3).subplots()
     positive_axis(ax, "y", [low, low * ratio])
     assert 2 <= len(marks(ax, "y")) <= 12
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from search_space.basis import Sparse, Stacked
-from search_space.basis.capture import captured_share, largest
-from search_space.shape import LayerShape
+from bankwise.search_space.basis.capture import captured_share, largest
+from bankwise.search_space.families import Sparse, Stacked
+from bankwise.search_space.shape import LayerShape
 
 LAYER = LayerShape("conv", "conv2d", 64, 64, (3, 3))
 
@@ -64,4 +64,4 @@ def test_fitted_banks_capture_a_little_more_and_all_alike(values):
     fitted = basis().detach()
     along = (weight * fitted).sum((1, 2, 3)).square() / fitted.square().sum((1, 2, 3))
     measured = float(along.sum() / weight.square().sum())
-    assert 1.0 <= measured / choice.capture <= 1.35
+    assert 1.0 <= measured / choice.capture(LAYER) <= 1.35

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis.decomposition import MOST_PLANES, Magnitudes, levels
-from search_space.gf2 import rank
+from bankwise.search_space.basis.decomposition import MOST_PLANES, Magnitudes, levels
+from bankwise.search_space.basis.gf2 import rank
 
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 
@@ -54,9 +54,9 @@ def test_the_rest_never_exceeds_half_a_step(matrix, sixteenth, planes):
     step = sixteenth / 16
     level = levels(matrix, step, planes)
     assert torch.equal(level, level.round()) and level.min() >= 0 and level.max() < 2**planes
-    within = matrix <= (2**planes - 0.5) * step
-    assert ((matrix - step * level).abs()[within] <= step / 2).all()
-    assert (level[~within] == 2**planes - 1).all()
+    inside = matrix <= (2**planes - 0.5) * step
+    assert ((matrix - step * level).abs()[inside] <= step / 2).all()
+    assert (level[~inside] == 2**planes - 1).all()
 
 
 @given(sixteenths(), st.integers(0, 6))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize
 
-from search_space.basis.l1_ball import L1Ball
+from bankwise.search_space.basis.l1_ball import L1Ball
 
 radii = st.sampled_from([0.1, 0.7, 1.0, 2.5, 10.0])
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from search_space.basis.levels import bank_values, coefficient_values, nearest_bank, nearest_coefficient
+from bankwise.search_space.basis.levels import bank_values, coefficient_values, nearest_bank, nearest_coefficient
 
 
 @pytest.mark.parametrize(

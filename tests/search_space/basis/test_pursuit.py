@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_space.basis.levels import bank_values, coefficient_values, nearest_bank
-from search_space.basis.pursuit import combine, dense, first_unit, fit_bank, in_units, pursue, scale
+from bankwise.search_space.basis.levels import bank_values, coefficient_values, nearest_bank
+from bankwise.search_space.basis.pursuit import combine, dense, first_unit, fit_bank, in_units, pursue, scale
 
 
 def draw(seed: int, *shape: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from strategies.solver import Problem
+from bankwise.strategies.solver import Problem
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from search_space.errors import InfeasibleBudget
-from strategies.solver import FeasibleSampler, Problem, counting
+from bankwise.search_space.errors import InfeasibleBudget
+from bankwise.strategies.solver import FeasibleSampler, Problem, counting
 
 
 def chi_square(problem, plans, sampler, budget, seed, draws):

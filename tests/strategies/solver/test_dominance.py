@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from strategies.solver.dominance import efficient, undominated
+from bankwise.strategies.solver.dominance import efficient, undominated
 
 
 def beats(costs, scores, a, b):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.solver import Problem, pareto, solve, solve_many
-from strategies.solver.exact import Reduced
+from bankwise.strategies.solver import Problem, pareto, solve, solve_many
+from bankwise.strategies.solver.exact import Reduced
 
 
 def test_optimum_and_tie_break_equal_enumeration(problems):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from strategies.solver.dominance import efficient
-from strategies.solver.hull import Steps, hull
+from bankwise.strategies.solver.dominance import efficient
+from bankwise.strategies.solver.hull import Steps, hull
 
 
 def rising(rng, m):
@@ -33,13 +33,13 @@ def test_relaxed_bound_is_the_value_of_the_linear_programme():
         capacity = int(rng.integers(0, sum(int(row[-1]) for row in costs) + 3))
         steps = Steps.of(costs, scores)
         for first in range(4):
-            taken, reached, bound = steps.suffix(first).bounds(np.array([capacity]))
+            taken, score, bound = steps.suffix(first).bounds(np.array([capacity]))
             flat, gains = np.concatenate(costs[first:]), np.concatenate(scores[first:])
             owner = np.repeat(np.arange(4 - first), [len(row) for row in costs[first:]])
             exact = linprog(
                 -gains, flat[None], [capacity], np.equal.outer(np.arange(4 - first), owner), np.ones(4 - first)
             )
             assert bound[0] == pytest.approx(-exact.fun, abs=1e-9)
-            assert reached[0] <= bound[0] + 1e-12
+            assert score[0] <= bound[0] + 1e-12
         places = steps.plan(4, int(steps.suffix(0).bounds(np.array([capacity]))[0][0]))
         assert sum(int(row[i]) for row, i in zip(costs, places, strict=True)) <= capacity

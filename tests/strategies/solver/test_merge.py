@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strategies.solver import merge as module
-from strategies.solver.merge import front, merge
+from bankwise.strategies.solver import merge as module
+from bankwise.strategies.solver.merge import front, merge
 
 
 def everything(costs, scores):
@@ -15,7 +15,7 @@ def states(rng, count, largest, start=0):
     return front(start + rng.integers(0, largest, count), rng.integers(0, largest, count).astype(float))
 
 
-def test_front_keeps_the_best_score_of_each_cost_that_nothing_cheaper_reaches():
+def test_front_keeps_the_best_score_of_each_cost_that_nothing_cheaper_has():
     rng = np.random.default_rng(0)
     for _ in range(200):
         costs, scores = rng.integers(0, 9, 20), rng.integers(0, 9, 20).astype(float)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_space.errors import BankwiseError, InfeasibleBudget
-from strategies.solver import Problem, solve
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.strategies.solver import Problem, solve
 
 COSTS, SCORES = (
     (np.array([5, 900]), np.array([40, 7]), np.array([2000]), np.array([30])),

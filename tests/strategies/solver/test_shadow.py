@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_space.errors import BankwiseError
-from strategies.solver import Problem, shadow_prices
+from bankwise.search_space.errors import BankwiseError
+from bankwise.strategies.solver import Problem, shadow_prices
 
 
 def test_gains_equal_enumeration(problems):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_space.errors import BankwiseError, InfeasibleBudget
-from strategies.solver import solve, staircase
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.strategies.solver import solve, staircase
 
 
 def rises(steps):

@@ -1,0 +1,65 @@
+"""When a search is to end: whether one more trial leaves time for the full trainings behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bankwise.progress import TEACHERS, UNCOMPRESSED
+
+CHILD = 1.7  # epochs of the uncompressed network that one of a child takes, until a child was trained
+MARGIN = 1.1  # of what is expected: packing and measuring take time beside the epochs
+
+
+@dataclass
+class Deadline:
+    """`at` is when all is to be done, in seconds since 1970, None: never. `work` are the epochs of every phase
+    (`SearchSettings.work`), `together` how many trials run at a time, `now` the clock."""
+
+    at: float | None
+    work: Mapping[str, int]
+    together: int = 1
+    now: Callable[[], float] = time.time
+    _epochs: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})  # seconds; of children?
+
+    def told(self, phase: str, seconds: float) -> None:
+        """An epoch of the phase took that long."""
+        if phase == UNCOMPRESSED or phase not in TEACHERS:
+            self._epochs[phase != UNCOMPRESSED].append(seconds)
+
+    def leaves_time(self, phase: str, trial_epochs: int) -> bool:
+        """Whether a trial that began now in the phase, "search" or "uniform", would end in time for all behind it."""
+        if self.at is None:
+            return True
+        return self.now() + MARGIN * (trial_epochs + self.behind(phase)) * self.epoch <= self.at
+
+    def behind(self, phase: str) -> float:
+        """Epochs of the phases behind it, one after another."""
+        names = list(self.work)
+        after = names[names.index(phase) + 1 :]
+        return sum(self.work[name] / (self.together if name == "uniform" else 1) for name in after)
+
+    def late(self, trial_epochs: int) -> float:
+        """Seconds by which the least that a search does passes the deadline: one trial of each kind, and what is behind
+        them. 0 or less: none."""
+        if self.at is None:
+            return 0.0
+        kinds = [phase for phase in ("search", "uniform") if phase in self.work]
+        least = trial_epochs * len(kinds) + self.behind(kinds[-1])
+        return self.now() + MARGIN * least * self.epoch - self.at
+
+    @property
+    def epoch(self) -> float:
+        """Seconds of an epoch of a child; 0 while nothing is known."""
+        if self._epochs[True]:
+            return sum(self._epochs[True]) / len(self._epochs[True])
+        uncompressed = self._epochs[False]
+        return CHILD * sum(uncompressed) / len(uncompressed) if uncompressed else 0.0
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,96 @@
+"""C sources of a packed model: scales of int8 activations from its training images, and the accuracy on a device."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bankwise.reading_back import data_of, fitting_images, model_of
+from bankwise.run_folder import RunFolder
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.normalization import to_input
+from bankwise.search_space.targets.c.target import ACTIVATIONS, CTarget
+from bankwise.search_space.targets.file.container import ModelFile
+from bankwise.trainers.data import ImageData
+from bankwise.trainers.evaluate import accuracy
+from bankwise.trainers.task import TaskSource
+
+CALIBRATING = 256  # training images, spread evenly
+
+
+@dataclass(frozen=True)
+class DeviceAccuracy:
+    """Shares of right answers, 0 to 1, among `images` test images of `data`: of the packed file, and of the C sources
+    with int8 activations, by their reference in Python, which gives the same logits to the last bit."""
+
+    data: str
+    images: int
+    file: float
+    device: float
+
+
+def check_options(target: str, activations: str, name: str | None) -> None:
+    """BankwiseError for what only C sources have."""
+    if target != CTarget.name:
+        for option, value, usual in (("activations", activations, ACTIVATIONS[0]), ("name", name, None)):
+            if value != usual:
+                raise BankwiseError(f"{option} {value!r} is of the target {CTarget.name!r}, not {target!r}")
+
+
+def described(run: str | Path, data: str | None, data_root: Path | None) -> TaskSource | None:
+    """The data that the run recorded, but for what is given; None where there are none."""
+    if data is None:
+        recorded = data_of(run) if RunFolder(run).model.exists() else None
+        root = None if data_root is None else str(data_root.resolve())
+        return recorded if recorded is None or root is None else dataclasses.replace(recorded, data_root=root)
+    return TaskSource("", data, data_root=None if data_root is None else str(data_root.resolve()))
+
+
+def c_target(
+    run: str | Path, model: ModelFile, network: nn.Module | None, activations: str, data: object, name: str | None
+) -> CTarget:
+    """The target of a model of `run`, calibrated on the training images of `data`.
+
+    Raises BankwiseError where there are none, or they do not fit the model.
+    """
+    images = None
+    if activations != ACTIVATIONS[0]:
+        CTarget(activations=activations)  # an error for others, before any data
+        images = _calibrating(fitting_images(model_of(run), model, _given(run, data), "training", network))
+    return CTarget(network, activations, images, name)
+
+
+def _given(run: str | Path, data: object) -> object:
+    if data is None:
+        raise BankwiseError(f"int8 activations need training images: {str(run)!r} records no data, name it by --data")
+    return data
+
+
+def _calibrating(data: ImageData) -> torch.Tensor:
+    count = min(CALIBRATING, len(data.train_x))
+    return data.to_input(data.train_x[torch.arange(count) * len(data.train_x) // count])
+
+
+def device_accuracy(
+    run: str | Path,
+    model: ModelFile,
+    target: CTarget,
+    data: object,
+    network: nn.Module | None = None,
+) -> DeviceAccuracy:
+    """Measured on the test images of `data`. Raises BankwiseError where these do not fit the model."""
+    images = fitting_images(model_of(run), model, _given(run, data), "test", network)
+    pixels, labels = images.test()
+    reference = target.reference(model.shape, model.plan, model.codes)
+    right = 0
+    for start in range(0, len(pixels), 500):
+        some = pixels[start : start + 500]
+        given = reference.of_pixels(some)
+        given = reference.quantized(to_input(some, images.normalization)) if given is None else given
+        right += int((reference.logits(given).argmax(1) == labels[start : start + 500]).sum())
+    file = accuracy(model.network(), pixels, labels, normalization=images.normalization)
+    return DeviceAccuracy(images.name, len(labels), file, right / len(labels))

@@ -1,0 +1,107 @@
+"""How a search is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bankwise.progress import DATA
+from bankwise.search_space import strict
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.limits import Limits
+from bankwise.search_space.networks import stages
+from bankwise.search_space.ranges import SEED, in_range
+from bankwise.search_space.settings import SpaceSettings
+from bankwise.strategies import DEFAULT, BudgetedSpace, find_strategy
+from bankwise.strategies.engines import engine_class
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import Task, TaskSource
+from bankwise.widths import most_trials
+
+_COUNTS = ("trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "trial_epochs", "width_epochs")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
+    tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full, `finalist_seeds` times. The
+    best of them all by the mean on the validation split, and the best uniform one beside it, are trained over `seeds`
+    further seeds. `widths` are multipliers of channels, searched for every stage of the
+    network before the plan is (`bankwise.widths`), by trainings of `width_epochs` (None: of `trial_epochs`).
+
+    `strategy` is a name of `bankwise.strategies.STRATEGIES` or a user's own `package.module:Name`, `engine` where
+    trials run. `time` is when all is to be done, in seconds from the first start: no trial is begun that would leave
+    too little for the full trainings (`bankwise.deadline`), but one of each kind. `max_ram` (bytes) and `max_ops` are
+    further hard limits. Raises BankwiseError for values out of range.
+    """
+
+    strategy: str = DEFAULT
+    engine: str = "local"
+    trials: int = 16
+    uniform_trials: int = 4
+    finalists: int = 2
+    finalist_seeds: int = 2
+    seeds: int = 3
+    seed: int = 0
+    trial_epochs: int = 8
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=40))
+    space: SpaceSettings = field(default_factory=SpaceSettings)
+    max_ram: int | None = None
+    max_ops: int | None = None
+    widths: tuple[float, ...] = ()
+    width_epochs: int | None = None
+    time: float | None = None
+
+    def __post_init__(self) -> None:
+        find_strategy(self.strategy)  # an error unless there is one
+        engine_class(self.engine)
+        for width in self.widths:
+            if not 0 < width < float("inf"):
+                raise BankwiseError(f"width {width:g} must be a number above 0 such as 0.5")
+        if self.width_epochs is not None and not self.widths:
+            raise BankwiseError(f"width_epochs={self.width_epochs} is for searched widths: give widths too")
+        if self.time is not None and not 0 < self.time < float("inf"):
+            raise BankwiseError(f"time={self.time:g} must be a number of seconds above 0")
+        if self.time is not None and not engine_class(self.engine).keeps_time:
+            raise BankwiseError(f"the {self.engine} engine does not keep a time limit; local and ray do")
+        in_range(1, **{name: getattr(self, name) for name in _COUNTS})
+        in_range(0, SEED, seed=self.seed)
+
+    def work(self, network: str) -> dict[str, int]:
+        """Epochs that each phase is planned to train."""
+        full, finalists = self.recipe.epochs, self.finalists * self.finalist_seeds * self.recipe.epochs
+        work = {DATA: 0}
+        if self.widths:
+            work["widths"] = 2 * (self.width_epochs or self.trial_epochs) * most_trials(stages(network), self.widths)
+        supernet = find_strategy(self.strategy).trains_supernet
+        work |= {"uncompressed": self.seeds * full, "prepare": full if supernet else 0}
+        work["search"] = self.trials * self.trial_epochs
+        both = self.strategy != "uniform"
+        work |= {"uniform": self.uniform_trials * self.trial_epochs} if both else {}
+        work |= {"search finalists": finalists} | ({"uniform finalists": finalists} if both else {})
+        return work | {"final searched": self.seeds * full, "final uniform": self.seeds * full, "test": 0}
+
+    def budgeted(self, task: Task, budget: Budget) -> BudgetedSpace:
+        """The plans within the limits. Raises InfeasibleBudget where there are none."""
+        return BudgetedSpace.of(task.shape, self.space, Limits(budget, self.max_ram, self.max_ops), task.module)
+
+    def named_code(self, source: TaskSource) -> tuple[str, ...]:
+        """What names code of the user's own in these settings and the description (`imports.code_in_files`)."""
+        return (*source.named_code, self.strategy, self.engine, *self.space.listed, *self.recipe.named_code)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready: lists for tuples."""
+        values: dict[str, object] = strict.to_dict(self)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: object) -> SearchSettings:
+        """The settings from the values of `to_dict`; keys that are left out take their defaults.
+
+        Raises:
+            BankwiseError: a foreign key, or a value that it cannot have.
+
+        >>> SearchSettings.from_dict({"trials": 3, "recipe": {"epochs": 5}}).recipe.epochs
+        5
+        """
+        return strict.read(cls, values, "settings")

@@ -1,0 +1,135 @@
+"""Accuracy at a given size of file, from all training images, beside what others published.
+
+    python results/records/study.py mnist --data-root DATA
+    python results/records/study.py fashion-mnist --data-root DATA
+    python results/records/study.py cifar10 --data-root DATA
+
+The validation split is the same for everything and chooses network and plan of a row, by short trainings with one seed.
+Each row is then trained over three seeds, each from a float network of its own. The test set is read when a row's
+trainings are through, once, from the files; nothing is chosen after that. What is through lies in runs/records, so that
+a command that was stopped goes on. `--rows 1500,3200` does these rows alone; `--table` trains nothing, and writes the
+table of the rows that are through; `--small` tries the command in a minute, on few images, and writes nothing here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from results.jobs import run_jobs
+from results.records.ladders import LADDERS, Ladder
+from results.records.tables import draw, table
+from results.records.work import child, floating, measured, plans
+
+
+def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) -> None:
+    """Choose, train and measure the row of one size."""
+
+    def floats(networks: Sequence[str], seeds: Sequence[int]) -> None:
+        jobs = [(f"float-{name}-{seed}", (ladder, root, cache, name, seed)) for name in networks for seed in seeds]
+        run_jobs(floating, jobs, cache, workers)
+
+    floats(ladder.networks[size], [0])
+    proposed = {
+        f"{size}-{name}-{score}": plan
+        for name in ladder.networks[size]
+        for score, plan in plans(ladder, name, size).items()
+    }
+    tries = [(f"try-{label}", (ladder, root, cache, plan, 0, ladder.short, None)) for label, plan in proposed.items()]
+    run_jobs(child, tries, cache, workers)
+    label = choice(ladder, size, cache)
+    plan, seeds = proposed[label], range(ladder.seeds)
+    floats([plan.network], seeds)
+    names = [f"final-{label}-{seed}" for seed in seeds]
+    finals = [
+        (name, (ladder, root, cache, plan, seed, ladder.full, cache / f"{name}.bankwise"))
+        for seed, name in zip(seeds, names, strict=True)
+    ]
+    run_jobs(child, finals, cache, workers)
+    tests = [(f"test-{label}-{seed}", (ladder, root, cache / f"{name}.bankwise")) for seed, name in enumerate(names)]
+    run_jobs(measured, tests, cache, 1)
+
+
+def tried(ladder: Ladder, size: int, cache: Path) -> dict[str, float]:
+    """Validation accuracies of the row's short trainings, by SIZE-NETWORK-SCORE."""
+    labels = [f"{size}-{name}-{score}" for name in ladder.networks[size] for score in ladder.scores]
+    return {label: read(cache, f"try-{label}")["accuracy"] for label in labels if there(cache, f"try-{label}")}
+
+
+def choice(ladder: Ladder, size: int, cache: Path) -> str:
+    """What the validation split chose for the row, once all short trainings are through."""
+    accuracies = tried(ladder, size, cache)
+    return max(accuracies, key=accuracies.__getitem__)
+
+
+def there(cache: Path, name: str) -> bool:
+    return (cache / f"{name}.json").exists()
+
+
+def read(cache: Path, name: str) -> dict:
+    """The result of a job."""
+    found: dict = json.loads((cache / f"{name}.json").read_text())
+    return found
+
+
+def results(ladder: Ladder, cache: Path) -> dict[int, dict]:
+    """The rows that are through, by size, as they lie in the cache."""
+    found = {}
+    for size in ladder.networks:
+        seeds, accuracies = range(ladder.seeds), tried(ladder, size, cache)
+        if not accuracies:
+            continue
+        label = choice(ladder, size, cache)
+        if not all(there(cache, f"test-{label}-{seed}") for seed in seeds):
+            continue
+        finals = [read(cache, f"final-{label}-{seed}") for seed in seeds]
+        floats = [read(cache, f"float-{finals[0]['network']}-{seed}") for seed in seeds]
+        found[size] = finals[0] | {
+            "accuracies": [one["accuracy"] for one in finals],
+            "test_accuracies": [read(cache, f"test-{label}-{seed}")["accuracy"] for seed in seeds],
+            "float_accuracies": [one["accuracy"] for one in floats],
+            "seconds": sum(one["seconds"] for one in (*finals, *floats)) / len(seeds),
+            "petaflop": sum(one["petaflop"] for one in (*finals, *floats)) / len(seeds),
+            "tried": accuracies,
+        }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", choices=LADDERS)
+    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--cache", default="runs/records")
+    parser.add_argument("--rows", help="sizes in bytes with commas between them; default: all")
+    parser.add_argument("--workers", type=int, help="trainings at a time; default: one a core")
+    parser.add_argument("--table", action="store_true", help="train nothing, write the table of what is through")
+    parser.add_argument("--small", action="store_true", help="try the command on few images, print its table")
+    options = parser.parse_args()
+    ladder = LADDERS[options.data]
+    ladder = ladder.tried_small() if options.small else ladder
+    cache = Path(options.cache) / ladder.key
+    folder = Path(__file__).resolve().parent / options.data
+    sizes = list(ladder.networks) if options.rows is None else [int(text) for text in options.rows.split(",")]
+    if unknown := [size for size in sizes if size not in ladder.networks]:
+        parser.error(f"no row of {unknown[0]} bytes: rows are {', '.join(map(str, ladder.networks))}")
+    for size in [] if options.table else sizes:
+        row(ladder, size, options.data_root, cache, options.workers)
+    found = results(ladder, cache)
+    if not found:
+        parser.error(f"no row of {options.data} is through in {cache}: leave --table out to train it")
+    print(table(ladder, found))
+    if options.small:
+        return
+    folder.mkdir(exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "table.md").write_text(table(ladder, found))
+    draw(ladder, found).savefig(folder / "accuracy.png", dpi=160)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Batch norms as files hold them: folded, and rounded.
+
+A child's batch norm has, in training as in evaluation, the scale and shift that a coarse storage leaves.
+
+In evaluation a norm is x scale + shift, scale = gamma / sigma and shift = beta - mean scale, with the running mean and
+deviation sigma. The file holds both rounded, q and t. The norm that gives x q + t has gamma = q sigma and
+beta = t + mean q: with these it also runs in training, while gradients go straight through to its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from bankwise.search_space.modules import Norm
+from bankwise.search_space.vector import NotFinite, Storage, Vectors
+
+
+def folded_norm(norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch norm in evaluation is x scale + shift: scale = gamma / sqrt(var + eps), shift = beta - mean scale."""
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale
+    return scale, shift if norm.bias is None else shift + norm.bias
+
+
+def round_norm(norm: nn.Module, vectors: Vectors) -> None:
+    """Let `norm` run with what `vectors` leave of its scale and shift. Its parameters and its class stay its own."""
+    norm.register_forward_pre_hook(_Rounding(vectors))
+    norm.register_forward_hook(_restored, always_call=True)
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """A hook before the forward pass."""
+
+    vectors: Vectors
+
+    def __call__(self, norm: Any, inputs: tuple[Any, ...]) -> None:
+        own = {"weight": norm.weight, "bias": norm.bias}
+        norm.__dict__["own_parameters"] = own
+        for (name, mine), rounded in zip(own.items(), self._rounded(norm), strict=True):
+            norm._parameters[name] = rounded if mine is None else mine + (rounded - mine).detach()
+
+    @torch.no_grad()
+    def _rounded(self, norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
+        """gamma and beta of the norm that the file will hold; its own, where these are not finite."""
+        scale, shift = folded_norm(norm)
+        scale, shift = _left(scale, self.vectors.scale), _left(shift, self.vectors.shift)
+        return scale * (norm.running_var + norm.eps).sqrt(), shift + norm.running_mean * scale
+
+
+def straight(vector: torch.Tensor | None, storage: Storage) -> torch.Tensor | None:
+    """What the storage leaves of a vector; its gradient is the vector's."""
+    return None if vector is None else vector + (_left(vector, storage) - vector).detach()
+
+
+@torch.no_grad()
+def _left(vector: torch.Tensor, storage: Storage) -> torch.Tensor:
+    try:
+        return storage.rounded(vector)
+    except NotFinite:  # the training diverges, which its loss will show
+        return vector
+
+
+def _restored(norm: Any, inputs: tuple[Any, ...], output: object) -> None:
+    norm._parameters.update(norm.__dict__.pop("own_parameters"))

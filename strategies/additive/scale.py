@@ -1,0 +1,39 @@
+"""How large the terms of the prior are on this network and data: by the likelihood of the trials so far.
+
+Priors are learned in logits, and what a unit of the closed form is worth in logits differs between tasks.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from bankwise.strategies.additive.posterior import Posterior
+from bankwise.strategies.additive.prior import Prior
+
+WORTHS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # factors of the terms
+NOISES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # of the noise
+TRUST = 1.0  # deviation of the logarithms of both factors
+
+
+def likeliest(prior: Prior, posterior: Posterior) -> Prior:
+    """`prior` scaled as its trials, those of `posterior`, ask: the mode over a grid of factors."""
+    d, plans = prior.deviations, posterior.plans
+    unit = Posterior(prior).covariance(plans, plans) - d.start**2
+    trend = np.asarray(sum(x[plans[:, i]] for i, x in enumerate(prior.x)))
+    eye = np.eye(len(plans))
+
+    def log_density(worth: float, noise: float) -> float:
+        covariance = d.start**2 + worth**2 * unit + (noise * d.noise) ** 2 * eye
+        try:
+            factor = cholesky(covariance, lower=True, check_finite=False)
+        except LinAlgError:
+            return -np.inf
+        left = posterior.values - worth * d.slope_mean * trend
+        side = solve_triangular(factor, left, lower=True, check_finite=False)
+        believed = (np.log(worth) ** 2 + np.log(noise) ** 2) / TRUST**2
+        return float(-(side @ side + believed) / 2 - np.log(np.diag(factor)).sum())
+
+    return prior.of(d.scaled(*max(product(WORTHS, NOISES), key=lambda factors: log_density(*factors))))

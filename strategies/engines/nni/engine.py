@@ -1,0 +1,178 @@
+"""The NNI engine: a job as an NNI experiment on this machine, with NNI's web page, trials in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.files import write_text
+from bankwise.strategies.encodings import PlanEncoding
+from bankwise.strategies.engines.job import LEDGER, Job
+from bankwise.strategies.engines.nni import manager
+from bankwise.strategies.engines.nni.config import Launch, write_folder
+from bankwise.strategies.engines.nni.experiment import Experiment
+from bankwise.strategies.engines.nni.listed import listed, place
+from bankwise.strategies.engines.nni.manager import Manager
+from bankwise.strategies.engines.nni.source import anywhere
+from bankwise.strategies.engines.on_nni import NniOptions
+from bankwise.strategies.ledger import Ledger, Record, Trials
+from bankwise.trainers.checkpoint import save_checkpoint
+from bankwise.trainers.loop import EpochReport
+
+NOTE = "nni.json"  # in the folder: the experiment's id, and whether it is over
+POLL = 1.0
+STALL = 300.0  # seconds without a running trial before the tuner is taken for dead
+ENDED = ("DONE", "STOPPED")
+
+
+def run_nni(job: Job, options: NniOptions) -> list[Record]:
+    """Run the job's trials, `options.workers` at a time; their records in the order of their ends.
+
+    The job's folder is an NNI experiment's (`bankwise.strategies.engines.nni.experiment`); `bankwise nni export` reads
+    it. With one worker and no scheduler the plans are the local engine's. A trial that is tried again is another
+    process of NNI's. Interrupted, the experiment is stopped; called again it is resumed, or followed where it still
+    runs.
+    """
+    folder = job.folder.absolute()
+    experiment = describe(job)
+    _write(folder, experiment, job, options)
+    note = _note(folder)
+    if not note.get("over"):
+        with _running(folder, note.get("id"), options.port) as running:
+            job.tell(f"NNI's web page: http://127.0.0.1:{running.port}")
+            _Watch(running, folder, job, experiment).until_the_end()
+        write_text(folder / NOTE, json.dumps({"id": running.id, "over": True}))
+    trials = Trials.read(folder / LEDGER, job.trials)
+    trials.check()
+    return trials.records
+
+
+def describe(job: Job) -> Experiment:
+    """The job in plain values. An error where there are none: data in memory alone, or a space cut by hand."""
+    if job.source is None:
+        raise BankwiseError("the nni engine needs data that another process can read: give their name, not the data")
+    source, code = anywhere(job.source, job.recipe)
+    limited = job.strategy.space
+    experiment = Experiment(
+        source=source,
+        training=job.task.recipe,
+        budget=str(limited.budget.bytes),
+        input_shape=job.task.shape.input_shape,
+        classes=job.task.shape.classes,
+        accounting=limited.budget.accounting,
+        max_ram=limited.limits.max_ram,
+        max_ops=limited.max_ops,
+        space=limited.space.settings.decided,
+        trial_epochs=job.recipe.epochs,
+        teacher=job.task.teacher is not None,
+        seed=job.recipe.seed,
+        code=code,
+        identity=job.task.identity(),
+    )
+    if PlanEncoding(experiment.budgeted).codes != PlanEncoding(limited).codes:
+        raise BankwiseError("the nni engine needs a search space as SpaceSettings describes it, not one cut by hand")
+    if experiment.recipe != job.recipe:
+        raise BankwiseError("the nni engine's trials take the recipe of the task's source, but for epochs and seed")
+    return experiment
+
+
+def _write(folder: Path, experiment: Experiment, job: Job, options: NniOptions) -> None:
+    launch = Launch(
+        strategy=job.strategy.name,
+        trials=job.trials,
+        concurrency=options.workers,
+        assessor=options.assessor,
+        ledger=LEDGER,
+    )
+    write_folder(folder, experiment, launch)
+    if job.task.teacher is not None and not (folder / "teacher-weights.pt").exists():
+        save_checkpoint(folder / "teacher-weights.pt", {"model": job.task.teacher.state_dict()})
+    if not (folder / LEDGER).exists():  # begins with what the strategy has prepared
+        Ledger(folder / LEDGER, job.strategy, job.trials).close()
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads((folder / NOTE).read_text(encoding="utf-8")))
+    return {}
+
+
+@contextlib.contextmanager
+def _running(folder: Path, id: str | None, port: int) -> Iterator[Manager]:
+    """The experiment's manager: the one that runs, resumed, or new. It ends with the block."""
+
+    def note(name: str) -> None:
+        write_text(folder / NOTE, json.dumps({"id": name}))
+
+    running = None if id is None else manager.attach(id)
+    if running is None:
+        running = manager.start(folder / "config.yml", port, note, id if id in listed() else None)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+class _Watch:
+    """Follows an experiment and reports what is new since it began to."""
+
+    def __init__(self, running: Manager, folder: Path, job: Job, experiment: Experiment):
+        self.running, self.folder, self.job = running, folder, job
+        self.store = experiment.store(folder)
+        self.epochs: dict[int, int] = {}
+        self.trials = Trials.read(folder / LEDGER, job.trials)
+        self.reported = {record.number for record in self.trials.records}
+        for number in self.trials.running:
+            self.epochs[number] = len(self._epochs(number))
+
+    def until_the_end(self) -> None:
+        """Until every trial has ended. Raises BankwiseError where NNI cannot go on."""
+        moved = time.monotonic()
+        while True:
+            self._look()
+            self.trials.check()
+            if self.trials.done:
+                return
+            try:
+                status, errors = self.running.status()
+            except (OSError, ValueError):
+                if not self.running.lives():
+                    raise BankwiseError(f"NNI's manager has ended{self._advice()}") from None
+                status, errors = "", []
+            if status in ENDED:
+                self._look()
+                return
+            if status == "ERROR":
+                self._look()
+                self.trials.check()
+                raise BankwiseError(f"NNI's experiment {self.running.id} failed: {'; '.join(errors)}{self._advice()}")
+            if self.trials.running:
+                moved = time.monotonic()
+            if time.monotonic() - moved > STALL:
+                raise BankwiseError(
+                    f"NNI's experiment {self.running.id} stands still: its tuner has died{self._advice()}"
+                )
+            time.sleep(POLL)
+
+    def _look(self) -> None:
+        self.trials = Trials.read(self.folder / LEDGER, self.job.trials)
+        ended = [record for record in self.trials.records if record.number not in self.reported]
+        for number in (*(record.number for record in ended if record.number is not None), *self.trials.running):
+            epochs = self._epochs(number)
+            for epoch in epochs[self.epochs.get(number, 0) :]:
+                self.job.on_epoch(number, epoch)
+            self.epochs[number] = max(self.epochs.get(number, 0), len(epochs))
+        self.reported |= {record.number for record in ended}
+        self.job.report(ended)
+
+    def _epochs(self, number: int) -> tuple[EpochReport, ...]:
+        record = self.store.record(self.trials.plans[number], self.job.recipe)
+        return () if record is None else record.epochs
+
+    def _advice(self) -> str:
+        return f"; {place(self.running.id) / 'log'} says why; the same command goes on from there"

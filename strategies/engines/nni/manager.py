@@ -1,0 +1,106 @@
+"""Starting, watching and ending NNI's manager from Python, with care: each of these can hang or fail."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nni.experiment import Experiment, ExperimentConfig, RunMode
+from nni.runtime.log import silence_stdout
+
+from bankwise.search_space.errors import BankwiseError
+from bankwise.strategies.engines.nni.listed import get, listed
+
+TRIES = 4  # NNI ends a web server of its own that does not answer within three seconds
+END = 90.0  # seconds for an orderly end; NNI allows itself 60
+
+
+class Manager:
+    """The manager of the experiment `id`."""
+
+    def __init__(self, id: str, port: int, pid: int):
+        self.id, self.port, self.pid = id, port, pid
+
+    def status(self) -> tuple[str, list[str]]:
+        """NNI's word for how the experiment is, and errors. OSError where nobody answers."""
+        answer = get(self.port, "check-status")
+        return answer["status"], answer["errors"]
+
+    def lives(self) -> bool:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(self.pid, os.WNOHANG)[0]:  # our own child has to be asked for its end
+                return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it and its trials, which keep their checkpoints."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+            end = time.monotonic() + END
+            while self.lives():
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.1)
+            else:
+                return
+
+
+def start(config: Path, port: int, note: Callable[[str], None], id: str | None = None) -> Manager:
+    """Start the experiment of a configuration, or go on with the one called `id`. `note` is told the id beforehand.
+
+    The manager outlives this process. At `port`, or at a free one where that is taken.
+    """
+    silence_stdout()
+    for tried in range(TRIES):
+        experiment = Experiment(ExperimentConfig.load(config), id)
+        if id is not None:
+            experiment._action = "resume"  # what nnictl does: `resume` itself would tie the manager to this process
+        note(experiment.id)
+        chosen = _free_port(port if tried == 0 else 0)
+        try:
+            experiment.start(chosen, run_mode=RunMode.Detach)
+            manager = Manager(experiment.id, chosen, experiment._proc.pid)
+            if get(chosen, "experiment").get("id") == experiment.id:
+                return manager
+            manager.stop()  # two began at the same moment, and the other one has the port
+            failed = f"port {chosen} was taken by another experiment"
+        except Exception as error:  # of every kind; NNI has ended what it started
+            failed = f"{type(error).__name__}: {error}".partition("\n")[0]
+        except KeyboardInterrupt:
+            if (running := attach(experiment.id)) is not None:
+                running.stop()
+            raise
+        finally:
+            experiment._stop_logging()
+    raise BankwiseError(f"NNI could not start an experiment: {failed}")
+
+
+def attach(id: str) -> Manager | None:
+    """The manager of an experiment that still runs."""
+    known = listed().get(id, {})
+    port, pid = known.get("port"), known.get("pid")
+    if not port or not pid:
+        return None
+    try:
+        return Manager(id, port, pid) if get(port, "experiment").get("id") == id else None
+    except (OSError, ValueError):
+        return None
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+            return int(probe.getsockname()[1])
+    raise BankwiseError("this machine has no free port for NNI's web page")

@@ -1,0 +1,99 @@
+"""`bankwise export --target c --activations int8`: what the sources compute is what is said, on real images."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bankwise.trainers.data import load_data
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def int8(cli, copied):
+    """The export, and the accuracies that it prints, in percent: on the device and of the file."""
+    outcome = cli.call("export", copied, "--target", "c", "--activations", "int8", "--name", "Digits")
+    found = re.search(
+        r"accuracy on 359 test images of digits: on the device ([\d.]+) %, of the file ([\d.]+) %", outcome.out
+    )
+    assert outcome.code == 0 and found, outcome
+    return copied / "c-int8", float(found[1]), float(found[2])
+
+
+def test_the_accuracy_that_is_said_is_that_of_the_compiled_sources(cli, copied, int8):
+    folder, device, file = int8
+    said = cli.call("evaluate", copied, "--json").json
+    assert file == pytest.approx(100 * said["accuracy"], abs=0.1) and abs(device - file) < 5
+    assert {path.name for path in folder.iterdir()} >= {"Digits.h", "Digits.c", "Digits_test.c"}
+    header = (folder / "Digits.h").read_text()
+    assert "typedef int8_t Digits_input_t;" in header and "DIGITS_LOGIT_SCALE 0x" in header
+    if not (shutil.which("gcc") and shutil.which("make")):
+        pytest.skip("needs gcc and make")
+    made = subprocess.run(["make", "test", "Digits"], cwd=folder, capture_output=True, text=True)
+    assert made.returncode == 0 and "0 of 40 logits differ" in made.stdout, made
+    pixels, labels = load_data("digits").test()
+    given = np.rint((pixels.numpy() / 127.5 - 1) * 127).astype(np.int8)
+    shown = subprocess.run([folder / "Digits"], input=given.tobytes(), capture_output=True, check=True, text=False)
+    classes = [int(line.split()[0]) for line in shown.stdout.decode().splitlines()]
+    assert 100 * np.mean(np.array(classes) == labels.numpy()) == pytest.approx(device, abs=0.06)
+
+
+def test_the_self_test_finds_one_other_logit(int8):
+    if not (shutil.which("gcc") and shutil.which("make")):
+        pytest.skip("needs gcc and make")
+    test = int8[0] / "Digits_test.c"
+    test.write_text(test.read_text().replace("= {\n        {", "= {\n        {1 + ", 1))
+    made = subprocess.run(["make", "test"], cwd=int8[0], capture_output=True, text=True)
+    assert made.returncode != 0 and "1 of 40 logits differ" in made.stdout
+
+
+def test_what_cannot_be_is_one_line_and_nothing_is_written(cli, copied):
+    before = sorted(copied.rglob("*"))
+    c = ("export", copied, "--target", "c")
+    assert "unknown activations 'int4'" in cli.bad(*c, "--activations", "int4")
+    assert "activations 'int8' is of the target 'c', not 'file'" in cli.bad("export", copied, "--activations", "int8")
+    assert "name 'x' is of the target 'c', not 'onnx'" in cli.bad("export", copied, "--target", "onnx", "--name", "x")
+    for name in ("3d", "int", "a-b", "", "main", "a" * 32, "é"):
+        assert "is no name of C" in cli.bad(*c, "--name", name)
+    assert "mnist" in cli.bad(*c, "--activations", "int8", "--data", "mnist", "--data-root", copied / "nowhere")
+    for file, key in (("settings.json", "source"), ("summary.json", "data")):
+        values = json.loads((copied / file).read_text())
+        del values[key]
+        (copied / file).write_text(json.dumps(values))
+    assert "records no data, name it by --data" in cli.bad(*c, "--activations", "int8")
+    assert sorted(copied.rglob("*")) == before
+    assert cli.call(*c, "--activations", "int8", "--data", "digits").code == 0
+
+
+def test_images_of_another_size_are_one_line(cli, copied, tmp_path):
+    images = np.zeros((40, 9, 9, 1), np.uint8)
+    np.savez(
+        tmp_path / "other.npz", x_train=images, x_test=images, y_train=np.arange(40) % 10, y_test=np.arange(40) % 10
+    )
+    line = cli.bad(
+        "export", copied, "--target", "c", "--activations", "int8", "--data", f"npz:{tmp_path / 'other.npz'}"
+    )
+    assert "images of shape 1x8x8" in line and not (copied / "c-int8").exists()
+
+
+def test_the_example_classifies_on_the_host_and_in_the_emulator(copied):
+    if not all(map(shutil.which, ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"))):
+        pytest.skip("needs gcc, arm-none-eabi-gcc and qemu-system-arm")
+    command = [sys.executable, ROOT / "examples" / "device" / "digits.py", copied, "--images", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done
+    assert done.stdout.count("is a ") == 3 and done.stdout.count("the same logits, bit for bit") == 2
+    for activations in ("float32", "int8"):
+        counts = re.findall(rf"{activations}, .*: (\d+) of 20 right", done.stdout)
+        assert len(counts) == 2 and counts[0] == counts[1]
+    planned = re.search(r"constant data: ([\d,]+) bytes: (.*)", done.stdout)
+    parts = [int(one.replace(",", "")) for one in re.findall(r" ([\d,]+)(?:, |$)", planned[2])]
+    assert sum(parts) == int(planned[1].replace(",", ""))
+    stacks = [int(row.rsplit("|", 2)[1]) for row in done.stdout.splitlines()[-2:]]
+    assert all(200 < one < 700 for one in stacks)

@@ -1,0 +1,23 @@
+"""The docs site builds without a warning: every link leads somewhere, every module in the reference exists."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_the_site_builds_strictly(run, tmp_path):
+    pytest.importorskip("mkdocs")
+    site = tmp_path / "site"
+    run(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site, cwd=ROOT)
+    assert 'id="bankwise.search_space.limits.Limits"' in (site / "api" / "space.html").read_text()
+    home = (site / "index.html").read_text()
+    for link in ("results/fashion/index.html", "method.html", "results/budgets/accuracy.png"):
+        assert re.search(rf'(href|src)="{link}"', home) and (site / link).exists()

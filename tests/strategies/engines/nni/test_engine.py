@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.limits import Limits
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.engines import Job, make_engine
+from bankwise.strategies.engines.nni import listed, manager
+from bankwise.strategies.engines.nni.engine import describe
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import TaskSource
+
+SOURCE, RECIPE = TaskSource("tiny", "digits", limit=200), Recipe(epochs=2, batch=20)
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return SOURCE.make(RECIPE, tmp_path_factory.mktemp("teacher") / "teacher.pt")
+
+
+@pytest.fixture
+def make_job(task, tmp_path):
+    def make(name: str, trials: int = 3, **changes) -> Job:
+        limits = {key: changes.pop(key) for key in ("max_ram", "max_ops") if key in changes}
+        space = BudgetedSpace(SearchSpace(task.shape), Limits(Budget(1000), **limits))
+        strategy = make_strategy("evolution", space, 4)
+        job = Job(strategy, task, Recipe(epochs=2, batch=20), trials, tmp_path / name, SOURCE)
+        return dataclasses.replace(job, **changes)
+
+    return make
+
+
+SCRIPT = """
+import json, pathlib, sys
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.limits import Limits
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.engines import Job, make_engine
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import TaskSource
+root, epochs, trials = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+source = TaskSource("tiny", "digits", limit=200)
+task = source.make(Recipe(epochs=2, batch=20), root / "teacher.pt")
+strategy = make_strategy(sys.argv[4], BudgetedSpace(SearchSpace(task.shape), Budget(1000)), 4)
+told, results = [], []
+job = Job(
+    strategy, task, Recipe(epochs=epochs, batch=20), trials, root / "nni", source,
+    lambda number, epoch: told.append([number, epoch.epoch]), lambda *result: results.append(result),
+)
+records = make_engine("nni").run(job)
+found = [{"plan": one.plan.to_dict(), "metrics": one.metrics} for one in records]
+print(json.dumps({"records": found, "epochs": told, "results": results}))
+"""
+
+
+@pytest.fixture
+def engine(home, tmp_path):
+    """Starts the engine in a process of its own, whose home is the test's; nothing of NNI is left at the end."""
+    started = []
+
+    def start(epochs: int = 2, trials: int = 3, strategy: str = "evolution") -> subprocess.Popen:
+        arguments = [sys.executable, "-c", SCRIPT, tmp_path, str(epochs), str(trials), strategy]
+        started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+    left = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(home / "nni-experiments") in (process.info["cmdline"] or [])
+    ]
+    left += [child for process in left for child in process.children(recursive=True)]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    assert not psutil.wait_procs(left, timeout=100)[1]
+
+
+def ended(process: subprocess.Popen) -> dict:
+    out, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def plans(records: list[dict]) -> list[tuple]:
+    return [(one["plan"], one["metrics"]["accuracy"]) for one in records]
+
+
+def text(path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def local(job: Job) -> list[tuple]:
+    return [(one.plan.to_dict(), one.metrics["accuracy"]) for one in make_engine("local").run(job)]
+
+
+def test_a_job_in_plain_values(make_job, task):
+    for limits in ({}, {"max_ram": 60_000}, {"max_ram": 9_000, "max_ops": 10**6}):
+        job = make_job("x", **limits)
+        experiment = describe(job)
+        assert [list(row) for row in experiment.budgeted.allowed] == [list(row) for row in job.strategy.space.allowed]
+        assert experiment.budgeted.sizes == job.strategy.space.sizes and experiment.recipe == job.recipe
+        assert experiment.budgeted.capacity == job.strategy.space.capacity and experiment.teacher
+
+
+def test_a_job_that_is_not_plain_is_refused(make_job, task, home):
+    with pytest.raises(BankwiseError, match="another process can read"):
+        make_engine("nni").run(make_job("x", source=None))
+    with pytest.raises(BankwiseError, match="recipe"):
+        make_engine("nni").run(make_job("x", recipe=Recipe(epochs=2, lr=0.1)))
+    space = SearchSpace(task.shape)
+    cut = BudgetedSpace(space.cut([range(5)] * 5), Budget(10**6))
+    with pytest.raises(BankwiseError, match="cut by hand"):
+        make_engine("nni").run(make_job("x", strategy=make_strategy("random", cut)))
+
+
+@pytest.mark.parametrize("options", [{"scheduler": "asha"}, {"address": "auto"}, {"gpus": 0.5}, {"cpus": 2}], ids=str)
+def test_options_of_another_engine(options):
+    with pytest.raises(BankwiseError, match="unknown (scheduler|option)"):
+        make_engine("nni", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_interrupted_it_goes_on_and_a_call_after_the_end_starts_nothing(make_job, engine, nni, tmp_path):
+    first = engine(epochs=20)
+    nni.until("a result", lambda: "finished" in text(tmp_path / "nni" / "ledger.jsonl") or first.poll() is not None)
+    assert first.poll() is None
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=200)
+    (id,) = listed.listed()
+    assert manager.attach(id) is None  # stopped in order
+    found = ended(engine(epochs=20))
+    assert manager.attach(id) is None and list(listed.listed()) == [id]
+    assert plans(found["records"]) == local(make_job("local", recipe=Recipe(epochs=20, batch=20)))
+    assert ended(engine(epochs=20)) == {"records": found["records"], "epochs": [], "results": []}
+    assert list(listed.listed()) == [id]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_strategy_with_one_plan_ends(engine):
+    """NNI itself waits for ever for the second."""
+    found = ended(engine(strategy="rate"))
+    (record,) = found["records"]
+    assert found["epochs"] == [[0, 1], [0, 2]] and found["results"] == [[0, record["metrics"]]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_dead_tuner_is_an_error_and_no_wait_for_ever(engine, nni, tmp_path):
+    process = engine(trials=50)
+
+    def tuner() -> psutil.Process | None:
+        for values in listed.listed().values():
+            with contextlib.suppress(psutil.Error):
+                for child in psutil.Process(values["pid"]).children(recursive=True):
+                    if child.cmdline()[1:3] == ["-m", "nni"]:
+                        return child
+        return None
+
+    nni.until("a trial", lambda: list(tmp_path.glob("nni/trials/*/trial.json")) or process.poll() is not None)
+    nni.until("the tuner's process", tuner).kill()
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 1 and out == ""
+    assert "the same command goes on from there" in err.splitlines()[-1]

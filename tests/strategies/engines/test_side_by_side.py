@@ -1,0 +1,105 @@
+"""Trials side by side on this machine: the results of one after another where a strategy allows it, whatever dies."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bankwise.search_space.budget import Budget
+from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.space import SearchSpace
+from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies.engines import Job, make_engine
+from bankwise.strategies.ledger import Record
+from bankwise.trainers.data import load_data
+from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.task import make_task
+
+RECIPE = Recipe(epochs=2, threads=1)
+TRIALS = 5
+
+
+def job(folder: Path, strategy: str, **callbacks) -> Job:
+    task = make_task("tiny", load_data("digits", limit=100), RECIPE)
+    space = BudgetedSpace(SearchSpace(task.shape), Budget(1300))
+    return Job(make_strategy(strategy, space, seed=3), task, RECIPE, TRIALS, folder, **callbacks)
+
+
+def plain(records: list[Record]) -> list[Record]:
+    return [dataclasses.replace(one, failures=0, metrics={**(one.metrics or {}), "seconds": 0}) for one in records]
+
+
+@pytest.mark.slow
+def test_a_strategy_that_does_not_learn_gives_the_records_of_one_worker_though_one_is_killed(tmp_path):
+    """The process of the first trial that reports an epoch is killed: that trial alone is tried again, and goes on."""
+    wanted = make_engine("local").run(job(tmp_path / "one", "random"))
+    killed: list[int] = []
+
+    def kill(number: int, epoch) -> None:
+        if not killed:
+            victims = multiprocessing.active_children()
+            killed.extend((number, len(victims)))
+            for process in victims[:1]:
+                os.kill(process.pid, signal.SIGKILL)
+
+    records = make_engine("local", workers=2).run(job(tmp_path / "two", "random", on_epoch=kill))
+    assert killed[1] == 2, "two processes"
+    assert sorted(one.failures for one in records) == [0] * (TRIALS - 1) + [1]
+    by_number = sorted(plain(records), key=lambda record: record.number)
+    assert by_number == plain(wanted)
+    assert not multiprocessing.active_children()
+
+
+def test_a_strategy_that_learns_proposes_by_the_number_of_workers_alone(tmp_path):
+    """Trial i is proposed when the results of all up to i - 2 are known, however long each takes."""
+    records = make_engine("local", workers=2).run(job(tmp_path / "two", "evolution"))
+    assert [record.number for record in records] == [*range(TRIALS)]
+    again = job(tmp_path / "asked", "evolution").strategy
+    asked = [again.ask(), again.ask()]
+    for number in range(TRIALS - 2):
+        again.tell(asked[number], records[number].metrics)
+        asked.append(again.ask())
+    assert [record.plan for record in records] == asked
+
+
+class Unsent(nn.Sequential):
+    def __reduce__(self):
+        raise TypeError("holds an open file")
+
+
+def test_what_cannot_be_sent_is_one_line(tmp_path):
+    torch.manual_seed(0)
+    module = Unsent(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
+    made = job(tmp_path / "run", "random")
+    task = dataclasses.replace(made.task, network=module)
+    with pytest.raises(BankwiseError, match="workers > 1: the network cannot be sent.*holds an open file.*one worker"):
+        make_engine("local", workers=2).run(dataclasses.replace(made, task=task))
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from bankwise import SearchSettings, Recipe, TaskSource, search\n"
+        "settings = SearchSettings(trials=2, finalists=1, seeds=1, recipe=Recipe(epochs=1, threads=1))\n"
+        "data = TaskSource('tiny', 'digits', limit=60)\n"
+        f"search(None, data, 1300, {str(tmp_path / 'run')!r}, settings, options={{'workers': 2}})\n"
+    )
+    root = Path(__file__).parents[3]
+    ended = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert "a worker process ended before it began" in ended.stderr.splitlines()[-1], ended.stderr[-800:]

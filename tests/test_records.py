@@ -1,0 +1,84 @@
+"""The records' study: plans that fit their rows, only finished rows in the table, a cache for each setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def from_the_root(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "results"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_the_plans_of_a_row_fill_it():
+    from bankwise.search_space.price import price
+    from bankwise.search_space.trace import shape_of
+    from results.records.ladders import MNIST
+    from results.records.work import plans
+
+    ladder = dataclasses.replace(MNIST, scores=("capture", "rate"))
+    found = plans(ladder, "small@0.2", 1500)
+    assert list(found) == ["capture", "rate"]
+    for plan in found.values():
+        assert 1400 < price(shape_of("small@0.2", (1, 28, 28), 10), plan).file_bytes <= 1500
+    assert plans(ladder, "small", 300) == {}
+
+
+def final(accuracy: float, file_bytes: int) -> dict:
+    return {
+        "accuracy": accuracy, "network": "small", "file_bytes": file_bytes, "device_bytes": file_bytes - 300,
+        "seconds": 60.0, "petaflop": 0.5,
+    }  # fmt: skip
+
+
+def test_only_rows_that_are_through_are_shown(tmp_path):
+    from results.records.ladders import FASHION
+    from results.records.study import results
+    from results.records.tables import draw, table
+
+    def write(name: str, values: dict) -> None:
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+
+    for seed, test in enumerate((0.89, 0.90, 0.915)):
+        write(f"float-small-{seed}", {"accuracy": 0.9 + seed / 100, "seconds": 30.0, "petaflop": 0.25})
+        for label, size in (("8192-small@0.7-rate", 8192), ("16384-small-capture", 16384)):
+            write(f"final-{label}-{seed}", final(0.92, size - 2))
+        write(f"test-16384-small-capture-{seed}", {"accuracy": test})
+        write(f"test-16384-small@0.7-rate-{seed}", {"accuracy": 0.99})  # of another choice, once made
+    for label, accuracy in (
+        ("8192-small@0.7-rate", 0.8),
+        ("16384-small-capture", 0.8),
+        ("16384-small@0.7-rate", 0.7),
+        ("16384-tiny-rate", 0.9),  # no network of the row any more
+    ):
+        write(f"try-{label}", {"accuracy": accuracy})
+    write("test-8192-small@0.7-rate-0", {"accuracy": 0.99})
+    found = results(FASHION, tmp_path)
+    assert list(found) == [16384] and found[16384]["test_accuracies"] == [0.89, 0.90, 0.915]
+    assert found[16384]["seconds"] == 90.0 and found[16384]["petaflop"] == 0.75
+    lines = table(FASHION, found).splitlines()
+    row = "| 16,384 | small | 16,382 | 16,082 | 92.00 ± 0.00 | 90.17 ± 1.26 | 91.00 ± 1.00 | 8 + 20 | 0.750 | 1.5 |"
+    assert lines[2] == row
+    assert any(line.startswith("Not through yet: 1,024, 2,048, 4,096, 8,192, 32,768") for line in lines)
+    assert "Fewest bytes with a mean test accuracy of 90 %: 16,382 bytes." in lines
+    assert "Fewest bytes with a mean test accuracy of 92 %: no row that is through." in lines
+    assert draw(FASHION, found).axes[0].get_title() == "fashion-mnist"
+
+
+def test_other_settings_have_another_cache():
+    from results.records.ladders import MNIST
+
+    row = {**MNIST.networks, 2000: ("small@0.25",)}
+    assert dataclasses.replace(MNIST, networks=row).key == MNIST.key
+    for changes in ({"full": 21}, {"recipe": dataclasses.replace(MNIST.recipe, lr=1e-3)}, {"limit": 9}):
+        assert dataclasses.replace(MNIST, **changes).key != MNIST.key
