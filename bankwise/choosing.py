@@ -40,13 +40,13 @@ class Trials:
         folder, meter, phase = trainings.folder, trainings.meter, self.phase
         strategy = make_strategy(self.strategy, space, settings.seed)
         place = folder.path / phase
-        if not (place / LEDGER).exists():
+        if not Ledgered.begun(place / LEDGER):
             if phase == "search":
                 meter("prepare", 0, f"strategy {self.strategy}")
             task = dataclasses.replace(trainings.task, recipe=trainings.seeded(0))
             strategy.prepare(task, folder.checkpoints, meter.epochs("prepare", 0, task.recipe.epochs))
         recipe = trainings.seeded(0, settings.trial_epochs)
-        some = (place / LEDGER).exists() and bool(Ledgered.read(place / LEDGER).results)  # of an earlier process
+        some = Ledgered.begun(place / LEDGER) and bool(Ledgered.read(place / LEDGER).results)  # of an earlier process
 
         def on_result(number: int, metrics: dict[str, Any]) -> None:
             nonlocal some

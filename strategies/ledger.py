@@ -80,6 +80,14 @@ class Trials:
                 trials.apply(line)
         return trials
 
+    @staticmethod
+    def begun(path: Path) -> bool:
+        """Whether there is a journal at `path`: one that a kill left without a whole first line was not begun."""
+        if not path.exists():
+            return False
+        with _one_line(path):
+            return bool(_lines(path)[0])
+
     @property
     def results(self) -> list[Record]:
         """The records with metrics, in the order of their ends."""

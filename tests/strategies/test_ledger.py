@@ -168,6 +168,18 @@ def test_any_order_of_events_and_kills(space):
     )
 
 
+def test_a_ledger_is_begun_once_its_first_line_is_whole(opened, path):
+    assert not Trials.begun(path)
+    opened()
+    whole = path.read_bytes()
+    assert Trials.begun(path)
+    for torn in (b"", whole[:1], whole[:-1]):
+        path.write_bytes(torn)
+        assert not Trials.begun(path)
+        opened()
+        assert path.read_bytes() == whole
+
+
 def test_a_search_that_is_killed_after_every_event_goes_on_as_the_undisturbed_one(space, opened, tmp_path):
     undisturbed = Ledger(tmp_path / "u.jsonl", opened().strategy.__class__(space, 3), 12)
     while (trial := undisturbed.ask()) is not None:

@@ -92,7 +92,7 @@ def _write(folder: Path, experiment: Experiment, job: Job, options: NniOptions) 
     write_folder(folder, experiment, launch)
     if job.task.teacher is not None and not (folder / "teacher-weights.pt").exists():
         save_checkpoint(folder / "teacher-weights.pt", {"model": job.task.teacher.state_dict()})
-    if not (folder / LEDGER).exists():  # begins with what the strategy has prepared
+    if not Trials.begun(folder / LEDGER):  # begins with what the strategy has prepared
         Ledger(folder / LEDGER, job.strategy, job.trials).close()
 
 
