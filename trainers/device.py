@@ -38,7 +38,11 @@ def described(name: str = AUTO) -> str:
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}; --device cpu trains without it"
     threads = torch.get_num_threads()
-    return f"{device}, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else str(device)
+    return (
+        f"{device}, {f'up to {threads} threads' if threads > 1 else '1 thread'}"
+        if device.type == "cpu"
+        else str(device)
+    )
 
 
 def _others() -> str:

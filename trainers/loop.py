@@ -33,6 +33,7 @@ from bankwise.trainers.loss import make_loss, training_loss
 from bankwise.trainers.optimization import make_optimizer, make_schedule
 from bankwise.trainers.precision import in_bfloat16
 from bankwise.trainers.recipe import Recipe
+from bankwise.trainers.threads import threads_for, torch_threads
 
 RECALIBRATE = 10  # batches, where weights were averaged: statistics are of other weights
 
@@ -99,7 +100,8 @@ def train(
     device = chosen_device(recipe.device) if device is None else torch.device(device)
     networks = nn.ModuleList([model, teacher] if recipe.distill and teacher is not None else [model]).to(device)
     in_layout = layout(networks, recipe.channels_last)
-    with _threads(recipe.threads), kept_mode(networks), in_layout, sliced_strides(networks):
+    threads = threads_for(model, data, recipe, recipe.batch // group.size, device)
+    with torch_threads(threads), kept_mode(networks), in_layout, sliced_strides(networks):
         run = _Run(model, data, recipe, teacher if recipe.distill else None, device, group)
         if checkpoint is not None and group.leads:
             settings = {**(settings or {}), **run.settings()}
@@ -325,13 +327,3 @@ def _own_random_state(seed: int, epoch: int, stream: int, device: torch.device) 
         if on_cuda:
             torch.cuda.manual_seed_all(_seed(seed, epoch, stream))
         yield
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

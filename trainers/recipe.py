@@ -32,8 +32,8 @@ class Recipe:
 
     `lr` is the peak learning rate (SGD wants about 0.1); `distill` the share of the teacher's term in the loss and
     `temperature` that of its softmax (Hinton et al. 2015); `amp` bfloat16 autocast, `auto`: where the device has it
-    (`trainers.precision`); `threads` the CPU threads of torch, None: as they are; `device` that of
-    torch (`trainers.device`). `recalibrate` is the number of
+    (`trainers.precision`); `threads` the CPU threads of torch, None: as many as its batches
+    keep busy (`trainers.threads`); `device` that of torch (`trainers.device`). `recalibrate` is the number of
     batches of 200 training images by which batch norm statistics are estimated anew at the end of every epoch: the
     running ones lag behind weights whose signs flip.
 

@@ -249,7 +249,7 @@ Amp = Annotated[
     str | None, _trained("bfloat16 autocast: auto (on a GPU, and on a CPU that has it), on or off. Default: auto.")
 ]
 Threads = Annotated[
-    int | None, _trained("CPU threads of torch, on which rounding hangs. Default: as torch finds them.")
+    int | None, _trained("CPU threads of torch, on which rounding hangs. Default: as many as batches keep busy.")
 ]
 Device = Annotated[
     str | None, _trained("Where it trains: auto (a GPU where torch finds one), cpu, cuda, cuda:1, mps. Default: auto.")

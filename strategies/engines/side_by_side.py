@@ -41,10 +41,7 @@ def run_side_by_side(job: Job, ledger: Ledger, store: TrialStore, workers: int) 
     where the network or the data cannot be sent to another process, and what a trial refuses."""
     with tempfile.TemporaryDirectory(prefix="bankwise-workers-") as folder:
         shared = _written(job.task, Path(folder))
-        recipe = job.recipe
-        if recipe.threads is None:
-            recipe = dataclasses.replace(recipe, threads=max(1, torch.get_num_threads() // workers))
-        _Desk(job, ledger, store, recipe, shared, workers).run()
+        _Desk(job, ledger, store, shared, workers).run()
 
 
 @dataclass(frozen=True)
@@ -95,8 +92,8 @@ class _Worker:
 class _Desk:
     """Hands trials to workers and takes their results in the order of the trials."""
 
-    def __init__(self, job: Job, ledger: Ledger, store: TrialStore, recipe: Recipe, shared: _Shared, workers: int):
-        self.job, self.ledger, self.store, self.recipe, self.shared = job, ledger, store, recipe, shared
+    def __init__(self, job: Job, ledger: Ledger, store: TrialStore, shared: _Shared, workers: int):
+        self.job, self.ledger, self.store, self.recipe, self.shared = job, ledger, store, job.recipe, shared
         self.most = workers
         self.workers: list[_Worker] = []
         self.open: list[int] = []  # numbers of trials that were begun and are not settled, in their order
@@ -130,7 +127,8 @@ class _Desk:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a process whose torch has threads may hang
         mine, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self.shared, self.store), daemon=True)
+        threads = max(1, torch.get_num_threads() // self.most)
+        process = context.Process(target=_work, args=(theirs, self.shared, self.store, threads), daemon=True)
         process.start()
         theirs.close()
         self.workers.append(_Worker(process, mine))
@@ -178,9 +176,10 @@ class _Desk:
             self.job.report(self.ledger.records[before:])
 
 
-def _work(line: Connection, shared: _Shared, store: TrialStore) -> None:
-    """A worker: trial after trial, until the other end is closed."""
+def _work(line: Connection, shared: _Shared, store: TrialStore, threads: int) -> None:
+    """A worker: trial after trial, until the other end is closed. Torch has `threads` CPU threads, its share."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the search ends its workers
+    torch.set_num_threads(threads)
     task = shared.read()
     line.send((READY, None))
 

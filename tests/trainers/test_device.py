@@ -21,7 +21,7 @@ def test_a_gpu_is_taken_and_told_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert chosen_device().type == "cpu"
     count = torch.get_num_threads()
-    assert described() == f"cpu, {count} thread{'s' if count > 1 else ''}"
+    assert described() == (f"cpu, up to {count} threads" if count > 1 else "cpu, 1 thread")
 
 
 def test_a_device_that_is_not_there_is_one_line():
