@@ -82,3 +82,14 @@ def test_other_settings_have_another_cache():
     assert dataclasses.replace(MNIST, networks=row).key == MNIST.key
     for changes in ({"full": 21}, {"recipe": dataclasses.replace(MNIST.recipe, lr=1e-3)}, {"limit": 9}):
         assert dataclasses.replace(MNIST, **changes).key != MNIST.key
+
+
+def test_rows_of_an_earlier_run_stay_where_the_settings_are_the_same(tmp_path):
+    from results.records.ladders import MNIST
+    from results.records.study import published
+
+    assert published(MNIST, tmp_path) == {}
+    rows = {"3200": final(0.99, 3190), "1500": final(0.98, 1490), "77": final(0.9, 70)}  # 77: no row any more
+    (tmp_path / "results.json").write_text(json.dumps({"settings": MNIST.key, "rows": rows}))
+    assert published(MNIST, tmp_path) == {1500: rows["1500"], 3200: rows["3200"]}
+    assert published(dataclasses.replace(MNIST, full=1), tmp_path) == {}

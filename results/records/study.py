@@ -7,8 +7,9 @@
 The validation split is the same for everything and chooses network and plan of a row, by short trainings with one seed.
 Each row is then trained over three seeds, each from a float network of its own. The test set is read when a row's
 trainings are through, once, from the files; nothing is chosen after that. What is through lies in runs/records, so that
-a command that was stopped goes on. `--rows 1500,3200` does these rows alone; `--table` trains nothing, and writes the
-table of the rows that are through; `--small` tries the command in a minute, on few images, and writes nothing here.
+a command that was stopped goes on; rows of results.json by the same settings that are not in the cache stay as they are.
+`--rows 1500,3200` does these rows alone; `--table` trains nothing, and writes the table of the rows that are through;
+`--small` tries the command in a minute, on few images, and writes nothing here.
 """
 
 from __future__ import annotations
@@ -100,6 +101,14 @@ def results(ladder: Ladder, cache: Path) -> dict[int, dict]:
     return found
 
 
+def published(ladder: Ladder, folder: Path) -> dict[int, dict]:
+    """The rows that an earlier run of the command wrote, by the same settings."""
+    file = folder / "results.json"
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    rows = stored["rows"] if stored.get("settings") == ladder.key else {}
+    return {size: rows[str(size)] for size in ladder.networks if str(size) in rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=LADDERS)
@@ -119,14 +128,16 @@ def main() -> None:
         parser.error(f"no row of {unknown[0]} bytes: rows are {', '.join(map(str, ladder.networks))}")
     for size in [] if options.table else sizes:
         row(ladder, size, options.data_root, cache, options.workers)
-    found = results(ladder, cache)
+    kept = {} if options.small else published(ladder, folder)
+    found = dict(sorted((kept | results(ladder, cache)).items()))
     if not found:
         parser.error(f"no row of {options.data} is through in {cache}: leave --table out to train it")
     print(table(ladder, found))
     if options.small:
         return
     folder.mkdir(exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    stored = {"settings": ladder.key, "rows": found}
+    (folder / "results.json").write_text(json.dumps(stored, indent=1) + "\n")
     (folder / "table.md").write_text(table(ladder, found))
     draw(ladder, found).savefig(folder / "accuracy.png", dpi=160)
 
