@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bankwise.deadline import Deadline, clock
+from bankwise.patience import Patience
 from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
 from bankwise.search_space.errors import BankwiseError
@@ -46,11 +47,10 @@ class Trials:
             task = dataclasses.replace(trainings.task, recipe=trainings.seeded(0))
             strategy.prepare(task, folder.checkpoints, meter.epochs("prepare", 0, task.recipe.epochs))
         recipe = trainings.seeded(0, settings.trial_epochs)
-        some = Ledgered.begun(place / LEDGER) and bool(Ledgered.read(place / LEDGER).results)  # of an earlier process
+        patience = self.patience(settings, folder)
 
         def on_result(number: int, metrics: dict[str, Any]) -> None:
-            nonlocal some
-            some = True
+            patience.results[number] = metrics["accuracy"]
             trainings.logs.result(phase, number, metrics)
             meter(phase, (number + 1) * recipe.epochs, meter.told(metrics["accuracy"]))
 
@@ -60,7 +60,7 @@ class Trials:
         def on_failure(number: int, reason: str) -> None:
             meter(phase, (number + 1) * recipe.epochs, f"trial {number} failed: {reason}")
 
-        if phase == "search" and not some and (late := deadline.late(recipe.epochs)) > 0:
+        if phase == "search" and not patience.results and (late := deadline.late(recipe.epochs)) > 0:
             meter(phase, 0, f"the time limit will be passed by about {clock(late)}: the full trainings alone need that")
 
         names = space.space.names
@@ -71,7 +71,8 @@ class Trials:
             logs.begin(phase, number, plan, choices)
 
         def may_begin() -> bool:
-            return not some or deadline.leaves_time(phase, recipe.epochs)
+            leaves_time = not patience.results or deadline.leaves_time(phase, recipe.epochs)
+            return leaves_time and not patience.over
 
         source = trainings.inputs.portable
         job = Job(
@@ -85,12 +86,24 @@ class Trials:
             folder.log(f"{phase} {number}", {"phase": phase, "trial": number, **metrics})
         return finished
 
-    def ended(self, folder: RunFolder, limit: float | None) -> str:
+    def patience(self, settings: SearchSettings, folder: RunFolder) -> Patience:
+        """With the results that there are: of the search, uniform plans are few."""
+        place = folder.path / self.phase / LEDGER
+        records = Ledgered.read(place).results if Ledgered.begun(place) else []
+        results = {
+            one.number: one.metrics["accuracy"] for one in records if one.number is not None and one.metrics is not None
+        }
+        return Patience(settings.patience if self.phase == "search" else None, results)
+
+    def ended(self, settings: SearchSettings, folder: RunFolder) -> str:
         """Why no further trial was begun."""
+        limit, patience = settings.time, self.patience(settings, folder)
         trials = Ledgered.read(folder.path / self.phase / LEDGER)
         begun = len(trials.plans)
         if begun >= self.count:
             return f"all {begun} trials were made"
+        if patience.over:
+            return f"{begun} of {self.count} trials were begun: the last {patience.waited} were no better than the best"
         if trials.exhausted or limit is None:
             return f"the strategy had no further plan after {begun} of {self.count} trials"
         return (
@@ -139,7 +152,7 @@ class Choosing:
         return Chosen(_plan([best, best_uniform]), None if best_uniform[1] == DIVERGED else best_uniform[0], ended)
 
     def ended(self, trials: Trials) -> str:
-        return trials.ended(self.trainings.folder, self.settings.time)
+        return trials.ended(self.settings, self.trainings.folder)
 
     def finalists(self, trials: Trials) -> list[Plan]:
         """The plans that did best on the validation split, as far as the strategy trusts their trials."""

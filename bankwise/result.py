@@ -132,9 +132,9 @@ class SearchResult:
         return tuple(map(str, range(count)))
 
     @property
-    def ended_by_time(self) -> bool:
-        """Whether trials were left out for want of time."""
-        return self.ended is not None and "time limit" in self.ended
+    def ended_early(self) -> bool:
+        """Whether trials were left out for want of time or patience."""
+        return self.ended is not None and ("time limit" in self.ended or "were no better" in self.ended)
 
     @property
     def source(self) -> Mapping[str, Any]:

@@ -17,7 +17,8 @@ from bankwise.search_space.strict import parse_json
 from bankwise.trainers.identity import differences
 from bankwise.trainers.store import check_metrics
 
-MORE = ("trials", "uniform_trials", "time")  # settings that a run may be given more of
+MORE = ("trials", "uniform_trials", "time", "patience")  # settings that a run may be given more of
+UNLIMITED = ("time", "patience")  # of these, None is more than any
 FULL = re.compile(r"(searched|uniform)-\d|(search|uniform)-finalist-")  # files of full trainings
 
 
@@ -170,12 +171,12 @@ class RunFolder:
 
 
 def _grown(there: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """What `now` asks more of than was recorded. No time limit is more than any."""
+    """What `now` asks more of than was recorded."""
     found = {}
     for name in MORE:
         old, new = there.get(name), now.get(name)
         more = isinstance(old, int | float) and isinstance(new, int | float) and old < new
-        if more or (name == "time" and old is not None and new is None):
+        if more or (name in UNLIMITED and old is not None and new is None):
             found[name] = new
     return found
 

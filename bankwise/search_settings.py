@@ -31,7 +31,8 @@ class SearchSettings:
 
     `strategy` is a name of `bankwise.strategies.STRATEGIES` or a user's own `package.module:Name`, `engine` where
     trials run. `time` is when all is to be done, in seconds from the first start: no trial is begun that would leave
-    too little for the full trainings (`bankwise.deadline`), but one of each kind. `max_ram` (bytes) and `max_ops` are
+    too little for the full trainings (`bankwise.deadline`), but one of each kind; nor one after `patience` trials in a
+    row that were no better than the best before them (`bankwise.patience`). `max_ram` (bytes) and `max_ops` are
     further hard limits. Raises BankwiseError for values out of range.
     """
 
@@ -51,6 +52,7 @@ class SearchSettings:
     widths: tuple[float, ...] = ()
     width_epochs: int | None = None
     time: float | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         find_strategy(self.strategy)  # an error unless there is one
@@ -62,9 +64,13 @@ class SearchSettings:
             raise BankwiseError(f"width_epochs={self.width_epochs} is for searched widths: give widths too")
         if self.time is not None and not 0 < self.time < float("inf"):
             raise BankwiseError(f"time={self.time:g} must be a number of seconds above 0")
-        if self.time is not None and not engine_class(self.engine).keeps_time:
+        if self.time is not None and not engine_class(self.engine).stops_early:
             raise BankwiseError(f"the {self.engine} engine does not keep a time limit; local and ray do")
-        in_range(1, **{name: getattr(self, name) for name in _COUNTS})
+        if self.patience is not None and not engine_class(self.engine).stops_early:
+            raise BankwiseError(
+                f"the {self.engine} engine has no patience: it makes all trials; local and ray stop early"
+            )
+        in_range(1, patience=self.patience, **{name: getattr(self, name) for name in _COUNTS})
         in_range(0, SEED, seed=self.seed)
 
     def work(self, network: str) -> dict[str, int]:

@@ -42,6 +42,14 @@ def search(
             show_default=False,
         ),
     ] = None,
+    patience: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            help="Begin no trial after N in a row that were no better than the best before them. Default: make all.",
+            show_default=False,
+        ),
+    ] = None,
     log: Annotated[
         list[str] | None,
         Option(
@@ -93,6 +101,7 @@ def search(
         widths=settings.numbers("--widths", widths),
         width_epochs=width_epochs,
         time=settings.seconds("--time", time),
+        patience=patience,
     )
     budgets = parted(budget)
     source = data.source(network, layers.keep)
@@ -123,7 +132,7 @@ def search(
         screen,
         f"budget {summary['budget']} = {summary['budget_bytes']:,} bytes ({summary['accounting']} accounting); "
         f"file {summary['file_bytes']:,} bytes, {as_planned(summary)}",
-        *([f"time: {summary['ended']}"] if result.ended_by_time else []),
+        *([f"search: {summary['ended']}"] if result.ended_early else []),
         *([summary["unspent"]] if summary["unspent"] else []),
         f"model {summary['model']}",
         f"plan {summary['plan']}",

@@ -50,6 +50,7 @@ class SearchRecord:
     max_ops: int | None
     training_images: int
     time: float | None = None
+    patience: int | None = None
     made_in: Surroundings | None = None
 
     @classmethod

@@ -48,6 +48,8 @@ def command(run: Run) -> list[str] | None:
     ]
     words += [("vectors", ",".join(space.vectors))] if space.vectors else []
     words += [("vector_bits", space.vector_bits), ("out", run.folder.resolve())]
+    if record.patience is not None:
+        words.append(("patience", record.patience))
     if record.time is not None:
         words.append(("time", f"{record.time:.12g}s"))
     if record.widths:

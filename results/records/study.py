@@ -7,7 +7,7 @@
 The validation split is the same for everything and chooses network and plan of a row, by short trainings with one seed.
 Each row is then trained over three seeds, each from a float network of its own. The test set is read when a row's
 trainings are through, once, from the files; nothing is chosen after that. What is through lies in runs/records, so that
-a command that was stopped goes on; rows of results.json by the same settings that are not in the cache stay as they are.
+a command that was stopped goes on; rows of results.json by the same settings that are not in the cache stay.
 `--rows 1500,3200` does these rows alone; `--table` trains nothing, and writes the table of the rows that are through;
 `--small` tries the command in a minute, on few images, and writes nothing here.
 """

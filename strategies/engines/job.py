@@ -87,7 +87,7 @@ class Engine(ABC):
 
     name: ClassVar[str]
     help: ClassVar[str]
-    keeps_time: ClassVar[bool] = False  # asks the job whether a trial may begin
+    stops_early: ClassVar[bool] = False  # asks the job whether a trial may begin
     Options: ClassVar[type]
 
     def __init__(self, options: Any = None):

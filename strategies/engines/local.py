@@ -27,7 +27,7 @@ class LocalOptions:
 class LocalEngine(Engine):
     name = "local"
     help = "on this machine, --workers trials at a time"
-    keeps_time = True
+    stops_early = True
     Options = LocalOptions
 
     def run(self, job: Job) -> list[Record]:

@@ -46,7 +46,7 @@ class RayOptions:
 class RayEngine(Engine):
     name = "ray"
     help = "Ray Tune, on this machine or on a cluster"
-    keeps_time = True
+    stops_early = True
     Options = RayOptions
 
     def check(self) -> None:

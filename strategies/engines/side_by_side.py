@@ -102,7 +102,8 @@ class _Desk:
     def run(self) -> None:
         try:
             while self._begin() or self.open:
-                self._listen()
+                while self.open[0] not in self.ended:
+                    self._listen()
                 self._settle()
         finally:
             for worker in self.workers:
@@ -170,10 +171,10 @@ class _Desk:
         self.ended[worker.trial.number] = record or TrialRecord(worker.trial.plan, DIED, reason="its process died")
 
     def _settle(self) -> None:
-        while self.open and self.open[0] in self.ended:
-            number, before = self.open.pop(0), len(self.ledger.records)
-            self.ledger.settle(number, self.ended.pop(number))
-            self.job.report(self.ledger.records[before:])
+        """The first of the open trials alone: the next is proposed before the result of another is told."""
+        number, before = self.open.pop(0), len(self.ledger.records)
+        self.ledger.settle(number, self.ended.pop(number))
+        self.job.report(self.ledger.records[before:])
 
 
 def _work(line: Connection, shared: _Shared, store: TrialStore, threads: int) -> None:

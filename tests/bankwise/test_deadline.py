@@ -65,13 +65,13 @@ def test_a_search_without_time_makes_one_trial_of_each_kind_and_more_time_goes_o
     result = search("tiny", data, 1200, folder, short, on_progress=told.append)
     assert [trial.phase for trial in result.trials] == ["search", "uniform"]
     assert result.ended == "1 of 4 trials were begun: others would have ended after the time limit of 0:00"
-    assert result.ended_by_time and any("the time limit will be passed by about" in event.text for event in told)
+    assert result.ended_early and any("the time limit will be passed by about" in event.text for event in told)
     recorded = json.loads((folder / "settings.json").read_text())
     assert recorded["time"] == 1e-3 and 0 < recorded["deadline"] < time.time()
     assert search("tiny", data, 1200, folder, short).to_dict() == result.to_dict()
     more = search("tiny", data, 1200, folder, SearchSettings(time=1e6, recipe=recipe, **QUICK))
     whole = search("tiny", data, 1200, tmp_path / "whole", SearchSettings(recipe=recipe, **QUICK))
-    assert more.ended == whole.ended == "all 4 trials were made" and not more.ended_by_time
+    assert more.ended == whole.ended == "all 4 trials were made" and not more.ended_early
     assert [trial.plan for trial in more.trials] == [trial.plan for trial in whole.trials]
     assert more.searched == whole.searched and SearchResult.read(folder).ended == more.ended
     with pytest.raises(BankwiseError, match="time: "):

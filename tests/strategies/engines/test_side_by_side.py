@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,24 @@ def test_a_strategy_that_does_not_learn_gives_the_records_of_one_worker_though_o
 
 
 def test_a_strategy_that_learns_proposes_by_the_number_of_workers_alone(tmp_path):
-    """Trial i is proposed when the results of all up to i - 2 are known, however long each takes."""
-    records = make_engine("local", workers=2).run(job(tmp_path / "two", "evolution"))
+    """Trial i is proposed when the results of all up to i - 2 are known, however long each takes: the first one here
+    ends after the second."""
+    first: list[int] = []
+
+    def delay(number: int, epoch) -> None:
+        if number == 0 and not first:
+            first.append(min(process.pid for process in multiprocessing.active_children()))
+            os.kill(first[0], signal.SIGSTOP)
+        elif number == 1 and epoch.epoch == RECIPE.epochs:
+            time.sleep(2)  # in which the second packs its network and ends
+            os.kill(first[0], signal.SIGCONT)
+
+    todo = job(tmp_path / "two", "evolution", on_epoch=delay)
+    ask, known = todo.strategy.ask, []
+    todo.strategy.ask = lambda: (known.append(len(todo.strategy.results)), ask())[1]
+    records = make_engine("local", workers=2).run(todo)
+    assert first, "the first was delayed"
+    assert known == [0, 0, 1, 2, 3]
     assert [record.number for record in records] == [*range(TRIALS)]
     again = job(tmp_path / "asked", "evolution").strategy
     asked = [again.ask(), again.ask()]
