@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from results.records.ladders import Ladder
 
@@ -62,6 +63,8 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
             "sv^<>dP"[number % 7], color=f"C{number + 1}", label=f"{method}: {mine[0].counts}",
         )  # fmt: skip
     axes.set(xscale="log", xlabel="kB (1,000 bytes)", ylabel="test accuracy (%)", title=ladder.data)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
