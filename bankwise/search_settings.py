@@ -63,7 +63,7 @@ class SearchSettings:
         if self.time is not None and not 0 < self.time < float("inf"):
             raise BankwiseError(f"time={self.time:g} must be a number of seconds above 0")
         if self.time is not None and not engine_class(self.engine).keeps_time:
-            raise BankwiseError(f"the {self.engine} engine does not keep a time limit; local and ray do")
+            raise BankwiseError(f"the {self.engine} engine does not keep a time limit; local, nni and ray do")
         in_range(1, **{name: getattr(self, name) for name in _COUNTS})
         in_range(0, SEED, seed=self.seed)
 
