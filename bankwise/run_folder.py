@@ -99,7 +99,7 @@ class RunFolder:
         """BankwiseError where the folder holds a run of other settings, or something else."""
         if self.settings.exists():
             there, now = self.read(self.settings), json.loads(json.dumps(settings))
-            wrong = list(differences(there | _grown(there, now), now))
+            wrong = list(differences(there | self._changed(there, now), now))
             if wrong:
                 raise BankwiseError(
                     f"{str(self.path)!r} holds a run with other settings ({', '.join(wrong[:4])}); repeat those to "
@@ -110,7 +110,15 @@ class RunFolder:
 
     def grows(self, settings: dict[str, Any]) -> bool:
         """Whether the folder holds a run of fewer trials, and of otherwise these settings (`check`)."""
-        return self.settings.exists() and bool(_grown(self.read(self.settings), settings))
+        return self.settings.exists() and bool(self._changed(self.read(self.settings), settings))
+
+    def _changed(self, there: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+        """What `now` may ask otherwise than was recorded: more, and any time limit and patience of a search that goes
+        on."""
+        found = _grown(there, now)
+        if self.finished() and not any(name in found for name in MORE if name not in UNLIMITED):
+            return found
+        return found | {name: now.get(name) for name in UNLIMITED if there.get(name) != now.get(name)}
 
     def finished(self) -> bool:
         return self.summary.exists() and self.model.exists()

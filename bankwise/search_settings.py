@@ -64,12 +64,9 @@ class SearchSettings:
             raise BankwiseError(f"width_epochs={self.width_epochs} is for searched widths: give widths too")
         if self.time is not None and not 0 < self.time < float("inf"):
             raise BankwiseError(f"time={self.time:g} must be a number of seconds above 0")
-        if self.time is not None and not engine_class(self.engine).stops_early:
-            raise BankwiseError(f"the {self.engine} engine does not keep a time limit; local and ray do")
-        if self.patience is not None and not engine_class(self.engine).stops_early:
-            raise BankwiseError(
-                f"the {self.engine} engine has no patience: it makes all trials; local and ray stop early"
-            )
+        for name in ("time", "patience"):
+            if getattr(self, name) is not None and not engine_class(self.engine).stops_early:
+                raise BankwiseError(f"{name}: the {self.engine} engine stops no search early; local, nni and ray do")
         in_range(1, patience=self.patience, **{name: getattr(self, name) for name in _COUNTS})
         in_range(0, SEED, seed=self.seed)
 

@@ -116,7 +116,7 @@ class Trials:
         failed = [record for record in self.records if record.status == FAILED]
         if failed and not self.results and (len(failed) >= FIRST or self.done):
             count = "the first trial" if len(failed) == 1 else f"all of the first {len(failed)} trials"
-            what = f"delete {str(self.path)!r} to start the search again"
+            what = f"choose another folder for other settings, or delete {str(self.path)!r} to try the same again"
             raise SearchFailed(f"{count} failed: {failed[0].reason}; {what}")
 
     def apply(self, line: Mapping[str, Any]) -> None:

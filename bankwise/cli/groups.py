@@ -42,3 +42,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
     del run.__wrapped__  # type: ignore[attr-defined] - else its own signature would be read
     return run
+
+
+def given(group: object, *but: str) -> dict[str, object]:
+    """The group's options by name, without `but`."""
+    return {item.name: getattr(group, item.name) for item in fields(group) if item.name not in but}

@@ -44,7 +44,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     )
     lines = [
         f"{found['kind']} {found['path']}: {found['file_bytes']:,} bytes"
-        + f", format {found['format']}" * ("format" in found),
+        + (f", format {found['format']}" if "format" in found else ""),
         f"network {found['network']}, images {'x'.join(map(str, found['input_shape']))}, "
         f"normalization {found['normalization'] or 'not recorded'}",
         f"{found['classes']} classes: {', '.join(names) if names else digest}",

@@ -34,6 +34,7 @@ class NniOptions:
 class NniEngine(Engine):
     name = "nni"
     help = "an NNI experiment on this machine, with its web page"
+    stops_early = True
     Options = NniOptions
 
     def check(self) -> None:

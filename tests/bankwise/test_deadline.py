@@ -78,9 +78,30 @@ def test_a_search_without_time_makes_one_trial_of_each_kind_and_more_time_goes_o
         search("tiny", data, 1200, folder, short)
 
 
-def test_what_keeps_no_time_says_so(cli, tmp_path):
-    with pytest.raises(BankwiseError, match="the nni engine does not keep a time limit; local and ray do"):
-        SearchSettings(engine="nni", time=60.0)
+def test_a_search_that_goes_on_may_be_given_a_time_limit(cli, copied):
+    """One with more trials, and one that is not finished; a finished one as it is keeps its record."""
+    limited = [*cli.search, "--time", "1h", "--out", copied]
+    assert "time: None there, 3600.0 now" in cli.bad(*limited)
+    trials = cli.search.index("--trials") + 1
+    assert int(cli.search[trials]) < 4
+    more = cli.call(*[*limited[:trials], "4", *limited[trials + 1 :]])
+    assert more.code == 0, more.err
+    assert json.loads((copied / "settings.json").read_text())["time"] == 3600
+    assert len((copied / "search" / "ledger.jsonl").read_text().split('"finished"')) == 5
+    (copied / "summary.json").unlink()
+    limited[limited.index("1h")] = "30m"
+    again = cli.call(*[*limited[:trials], "4", *limited[trials + 1 :]])
+    assert again.code == 0, again.err
+    assert json.loads((copied / "settings.json").read_text())["time"] == 1800
+
+
+def test_what_keeps_no_time_says_so(cli, tmp_path, monkeypatch):
+    (tmp_path / "timeless.py").write_text(
+        "from bankwise.strategies.engines.local import LocalEngine\nclass Queue(LocalEngine):\n    stops_early = False\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BankwiseError, match="time: the timeless:Queue engine stops no search early; local, nni and ray"):
+        SearchSettings(engine="timeless:Queue", time=60.0)
     with pytest.raises(BankwiseError, match="time=-1 must be a number of seconds above 0"):
         SearchSettings(time=-1.0)
     assert "--time '2 hours' is not a time" in cli.bad(*cli.search, "--time", "2 hours", "--out", tmp_path / "run")

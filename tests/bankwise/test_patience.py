@@ -67,9 +67,13 @@ def test_the_command_tells_it_and_repeats_it(cli, tmp_path):
     assert "--patience 1" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_bad_patience_is_one_line(cli, tmp_path):
-    with pytest.raises(BankwiseError, match="the nni engine has no patience: it makes all trials"):
-        SearchSettings(engine="nni", patience=3)
+def test_bad_patience_is_one_line(cli, tmp_path, monkeypatch):
+    (tmp_path / "patient.py").write_text(
+        "from bankwise.strategies.engines.local import LocalEngine\nclass Queue(LocalEngine):\n    stops_early = False\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BankwiseError, match="patience: the patient:Queue engine stops no search early"):
+        SearchSettings(engine="patient:Queue", patience=3)
     with pytest.raises(BankwiseError, match="patience=0 must be at least 1"):
         SearchSettings(patience=0)
     assert "patience=-1 must be at least 1" in cli.bad(*cli.search, "--patience", -1, "--out", tmp_path / "run")

@@ -50,6 +50,9 @@ def test_a_file_alone_tells_the_digest_of_its_classes_and_where_its_parts_lie(cl
 def test_a_plan_and_a_conversion_are_shown(cli, finished, converted):
     run, plan = (cli.call("show", finished[0] / name, "--json").json for name in (".", "plan.yaml"))
     assert plan["kind"] == "plan" and all(plan[key] == run[key] for key in ("layers", "parts", "class_names"))
+    told = cli.call("show", finished[0] / "plan.yaml")
+    assert told.code == 0 and f"plan.yaml: {plan['file_bytes']:,} bytes\n" in told.out, told.err
+    assert told.out.splitlines()[1:4] == cli.call("show", finished[0]).out.splitlines()[1:4]
     shown = cli.call("show", converted, "--json").json
     assert shown["kind"] == "conversion" and shown["file_bytes"] == (converted / "model.bankwise").stat().st_size
 

@@ -204,7 +204,7 @@ def test_the_first_trials_that_all_fail_end_the_search_with_their_cause(opened):
     for found in (ledger, opened()):
         with pytest.raises(SearchFailed, match=r"all of the first 3 trials failed: KeyError: 'x' \(net.py:7") as caught:
             found.ask()
-        assert "\n" not in str(caught.value) and "ledger.jsonl" in str(caught.value)
+        assert "\n" not in str(caught.value) and "ledger.jsonl' to try the same again" in str(caught.value)
 
 
 def test_one_good_result_and_the_search_goes_on(opened):

@@ -23,7 +23,7 @@ from bankwise.search_space.ranges import in_range
 from bankwise.strategies import DEFAULT, find_strategy
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.encodings import PlanEncoding
-from bankwise.strategies.engines.nni.experiment import Experiment
+from bankwise.strategies.engines.nni.experiment import CONFIG, Experiment
 from bankwise.strategies.engines.nni.search_space import search_space
 from bankwise.strategies.ledger import RETRIES
 
@@ -67,7 +67,7 @@ def write_folder(folder: Path, experiment: Experiment, launch: Launch) -> None:
         write_text(folder / "search_space.json", search_space_text(space))
         write_text(folder / "recipe.yaml", yaml.safe_dump(experiment.training.to_dict(), sort_keys=False))
         write_text(folder / "register.yml", yaml.safe_dump(registration(), sort_keys=False))
-        write_text(folder / "config.yml", yaml.safe_dump(config, sort_keys=False, width=10**6))
+        write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, width=10**6))
 
 
 def search_space_text(space: Mapping[str, Mapping[str, Any]]) -> str:

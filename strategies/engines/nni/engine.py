@@ -15,7 +15,7 @@ from bankwise.strategies.encodings import PlanEncoding
 from bankwise.strategies.engines.job import LEDGER, Job
 from bankwise.strategies.engines.nni import manager
 from bankwise.strategies.engines.nni.config import Launch, write_folder
-from bankwise.strategies.engines.nni.experiment import Experiment
+from bankwise.strategies.engines.nni.experiment import CONFIG, NO_MORE, Experiment
 from bankwise.strategies.engines.nni.listed import listed, place
 from bankwise.strategies.engines.nni.manager import Manager
 from bankwise.strategies.engines.nni.source import anywhere
@@ -36,13 +36,14 @@ def run_nni(job: Job, options: NniOptions) -> list[Record]:
     The job's folder is an NNI experiment's (`bankwise.strategies.engines.nni.experiment`); `bankwise nni export` reads
     it. With one worker and no scheduler the plans are the local engine's. A trial that is tried again is another
     process of NNI's. Interrupted, the experiment is stopped; called again it is resumed, or followed where it still
-    runs.
+    runs. Once the job says that no trial may begin, the experiment ends with those that run.
     """
     folder = job.folder.absolute()
     experiment = describe(job)
     _write(folder, experiment, job, options)
+    (folder / NO_MORE).unlink(missing_ok=True)
     note = _note(folder)
-    if not note.get("over"):
+    if not (note.get("over") and Trials.read(folder / LEDGER, job.trials).done):
         with _running(folder, note.get("id"), options.port) as running:
             job.tell(f"NNI's web page: http://127.0.0.1:{running.port}")
             _Watch(running, folder, job, experiment).until_the_end()
@@ -111,7 +112,7 @@ def _running(folder: Path, id: str | None, port: int) -> Iterator[Manager]:
 
     running = None if id is None else manager.attach(id)
     if running is None:
-        running = manager.start(folder / "config.yml", port, note, id if id in listed() else None)
+        running = manager.start(folder / CONFIG, port, note, id if id in listed() else None)
     try:
         yield running
     finally:
@@ -125,6 +126,7 @@ class _Watch:
         self.running, self.folder, self.job = running, folder, job
         self.store = experiment.store(folder)
         self.epochs: dict[int, int] = {}
+        self.stopped = False
         self.trials = Trials.read(folder / LEDGER, job.trials)
         self.reported = {record.number for record in self.trials.records}
         for number in self.trials.running:
@@ -138,6 +140,7 @@ class _Watch:
             self.trials.check()
             if self.trials.done:
                 return
+            self._stop_in_time()
             try:
                 status, errors = self.running.status()
             except (OSError, ValueError):
@@ -159,8 +162,16 @@ class _Watch:
                 )
             time.sleep(POLL)
 
+    def _stop_in_time(self) -> None:
+        """Tell the tuner, where no trial may begin any more. It is heeded at the next look: it may be proposing."""
+        if self.stopped or self.job.may_begin():
+            return
+        write_text(self.folder / NO_MORE, "")
+        self.stopped = True
+
     def _look(self) -> None:
         self.trials = Trials.read(self.folder / LEDGER, self.job.trials)
+        self.trials.stopped = self.stopped
         ended = [record for record in self.trials.records if record.number not in self.reported]
         for number in (*(record.number for record in ended if record.number is not None), *self.trials.running):
             epochs = self._epochs(number)

@@ -7,6 +7,7 @@ teacher.pt         training of the uncompressed network; teacher-weights.pt wher
 trials/            the trial store (`bankwise.trainers.store`)
 ledgers/           the ledger of each NNI experiment that used the folder (`bankwise.strategies.ledger`)
 strategy/          what a strategy prepares
+no-more            there where no trial is begun any more, for want of time
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ from bankwise.trainers.task import Task, TaskSource
 
 VERSION = 3
 ENCODINGS = ("choice", "importance")
-FILE = "bankwise.json"
+FILE, CONFIG = "bankwise.json", "config.yml"
+NO_MORE = "no-more"  # a file that says that no trial is begun any more
 
 
 @dataclass(frozen=True)

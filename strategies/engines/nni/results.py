@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import Price, price
+from bankwise.strategies import make_strategy
 from bankwise.strategies.engines.nni import listed
-from bankwise.strategies.engines.nni.experiment import Experiment
+from bankwise.strategies.engines.nni.experiment import CONFIG, Experiment
 from bankwise.trainers.store import CRASHED, DIED, DIVERGED, FINISHED, INTERRUPTED, RUNNING, TrialRecord
 
 
 @dataclass(frozen=True)
 class Best:
-    """`cost` is priced anew; of equal accuracies it is the smaller file. Plans are counted by how their latest trial
-    ended."""
+    """The plan of the highest estimate (`Strategy.estimates`), as a search takes its finalists; `accuracy` is the
+    measured one, `cost` is priced anew. Of equal estimates it is the smaller file. Plans are counted by how their
+    latest trial ended."""
 
     folder: Path
     experiment: Experiment
@@ -41,12 +45,15 @@ def best(name: str, allow_code: bool = False) -> Best:
 
 
 def trials(name: str, allow_code: bool = False) -> list[TrialRecord]:
-    """What became of every plan of the experiment, named as in `best`: finished ones first, the best of them first, of
-    equal accuracies the smaller file. Raises BankwiseError where there is no such experiment."""
+    """What became of every plan of the experiment, named as in `best`: finished ones first, that of the highest
+    estimate first, of equal ones the smaller file. Raises BankwiseError where there is no such experiment."""
     with code_in_files(allow_code):
         folder = _folder(name)
-        records = Experiment.read(folder).store(folder).records()
-    return sorted(records, key=_rank)
+        experiment = Experiment.read(folder)
+        records = experiment.store(folder).records()
+        measured = [record for record in records if record.metrics is not None]
+        others = [record for record in records if record.metrics is None]
+        return _ranked(folder, experiment, measured) + sorted(others, key=lambda record: record.plan.to_yaml())
 
 
 def metric(name: str, allow_code: bool = False) -> str:
@@ -55,9 +62,31 @@ def metric(name: str, allow_code: bool = False) -> str:
         return Experiment.read(_folder(name)).training.metric
 
 
-def _rank(record: TrialRecord) -> tuple[float, float, str]:
-    metrics = record.metrics or {"accuracy": -math.inf}
-    return -metrics["accuracy"], metrics.get("file_bytes", 0), record.plan.to_yaml()
+def _ranked(folder: Path, experiment: Experiment, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Finished trials, the best first: by what the strategy takes their accuracies for, told in the order of their
+    ends. A plan over the budget, of a search space that was edited, and trials of NNI's own tuners count as measured.
+    """
+    space, name = experiment.budgeted, _strategy(folder)
+    values = {record.plan.text: (record.metrics or {})["accuracy"] for record in records}
+    if name is not None:
+        judge = make_strategy(name, space, experiment.seed)
+        told = [one for one in sorted(records, key=lambda record: record.time) if judge.contains(one.plan)]
+        for record in told:
+            judge.tell(record.plan, record.metrics or {})
+        if told:
+            plans = [record.plan.text for record in told]
+            values |= dict(zip(plans, judge.estimates().tolist(), strict=True))
+    size = {record.plan.text: (record.metrics or {}).get("file_bytes", 0) for record in records}
+    return sorted(records, key=lambda one: (-values[one.plan.text], size[one.plan.text], one.plan.to_yaml()))
+
+
+def _strategy(folder: Path) -> str | None:
+    """BudgetTuner's, as the experiment's configuration names it; None where a tuner of NNI's own proposes."""
+    try:
+        named = yaml.safe_load((folder / CONFIG).read_bytes())["tuner"]["classArgs"]["strategy"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return None
+    return named if isinstance(named, str) else None
 
 
 def _folder(name: str) -> Path:
@@ -80,7 +109,7 @@ def best_of_folder(folder: Path) -> Best:
             f"{str(folder)!r} has no finished trial yet "
             f"({counts[RUNNING]} running, {failed} failed, {counts[INTERRUPTED]} cancelled)"
         )
-    chosen = min(found, key=_rank)
+    chosen = _ranked(folder, experiment, found)[0]
     cost = price(experiment.shape, chosen.plan)
     numbers = (counts[FINISHED], failed, counts[INTERRUPTED], counts[RUNNING])
     return Best(folder, experiment, chosen.plan, (chosen.metrics or {})["accuracy"], cost, *numbers)

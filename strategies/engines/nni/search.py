@@ -22,7 +22,7 @@ from bankwise.strategies import make_strategy
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.encodings import PlanEncoding
-from bankwise.strategies.engines.nni.experiment import Experiment
+from bankwise.strategies.engines.nni.experiment import NO_MORE, Experiment
 from bankwise.strategies.engines.nni.listed import get, listed
 from bankwise.strategies.engines.nni.search_space import kept_choices
 from bankwise.strategies.ledger import Ledger
@@ -97,6 +97,8 @@ class Search:
     def propose(self, parameter: int) -> dict[str, str] | None:
         """A choice's code for every layer; None where there is no further plan."""
         self.settle()
+        if (self.folder / NO_MORE).exists():
+            return None
         trial = self.ledger.ask()
         if trial is None:
             self._find_lost()

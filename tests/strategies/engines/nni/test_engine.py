@@ -50,7 +50,7 @@ from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.engines import Job, make_engine
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource
-root, epochs, trials = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+root, epochs, trials, most = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[5])
 source = TaskSource("tiny", "digits", limit=200)
 task = source.make(Recipe(epochs=2, batch=20), root / "teacher.pt")
 strategy = make_strategy(sys.argv[4], BudgetedSpace(SearchSpace(task.shape), Budget(1000)), 4)
@@ -58,6 +58,7 @@ told, results = [], []
 job = Job(
     strategy, task, Recipe(epochs=epochs, batch=20), trials, root / "nni", source,
     lambda number, epoch: told.append([number, epoch.epoch]), lambda *result: results.append(result),
+    may_begin=lambda: len(results) < most,
 )
 records = make_engine("nni").run(job)
 found = [{"plan": one.plan.to_dict(), "metrics": one.metrics} for one in records]
@@ -70,8 +71,8 @@ def engine(home, tmp_path):
     """Starts the engine in a process of its own, whose home is the test's; nothing of NNI is left at the end."""
     started = []
 
-    def start(epochs: int = 2, trials: int = 3, strategy: str = "evolution") -> subprocess.Popen:
-        arguments = [sys.executable, "-c", SCRIPT, tmp_path, str(epochs), str(trials), strategy]
+    def start(epochs: int = 2, trials: int = 3, strategy: str = "evolution", most: int = 99) -> subprocess.Popen:
+        arguments = [sys.executable, "-c", SCRIPT, tmp_path, str(epochs), str(trials), strategy, str(most)]
         started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -150,6 +151,20 @@ def test_interrupted_it_goes_on_and_a_call_after_the_end_starts_nothing(make_job
     assert plans(found["records"]) == local(make_job("local", recipe=Recipe(epochs=20, batch=20)))
     assert ended(engine(epochs=20)) == {"records": found["records"], "epochs": [], "results": []}
     assert list(listed.listed()) == [id]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_it_ends_where_no_trial_may_begin_and_goes_on_with_more_time_and_more_trials(make_job, engine, tmp_path):
+    """The time is up with the first result; what NNI began by then ends well."""
+    first = ended(engine(trials=40, epochs=8, most=1))["records"]
+    assert 1 <= len(first) < 8 and all(record["metrics"] for record in first)
+    count = len(first) + 1
+    more = ended(engine(trials=count, epochs=8))["records"]
+    assert more[: len(first)] == first and len(more) == count
+    assert plans(more) == local(make_job("local", trials=count, recipe=Recipe(epochs=8, batch=20)))
+    again = ended(engine(trials=count + 1, epochs=8))["records"]
+    assert again[:count] == more and len(again) == count + 1
 
 
 @pytest.mark.slow

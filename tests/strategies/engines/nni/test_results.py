@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.price import price
+from bankwise.strategies import find_strategy, make_strategy
+from bankwise.strategies.engines.nni.config import Launch, write_folder
 from bankwise.strategies.engines.nni.listed import note_folder
-from bankwise.strategies.engines.nni.results import best
+from bankwise.strategies.engines.nni.results import best, trials
 
 
 @pytest.fixture
@@ -68,3 +71,37 @@ def test_what_is_no_experiment(folder, home, tmp_path):
         best(str(tmp_path / "empty"))
     with pytest.raises(BankwiseError, match="not the folder of an experiment, and unknown NNI experiment 'abc'"):
         best("abc")
+
+
+@pytest.mark.parametrize("doubts", [False, True])
+@pytest.mark.parametrize("strategy", ["thompson", "random"])
+def test_the_best_is_what_the_strategy_holds_best(small, make, folder, home, monkeypatch, strategy, doubts):
+    """As in a search; what a strategy that doubts every accuracy holds best is the plan of the lowest."""
+    if doubts:
+        monkeypatch.setattr(
+            find_strategy(strategy), "estimates", lambda self: np.array([-accuracy for _, accuracy in self.results])
+        )
+    write_folder(folder, small, Launch(strategy=strategy))
+    tuner, judge = make(strategy), make_strategy(strategy, small.budgeted, small.seed)
+    rng = np.random.default_rng(0)
+    measured = {}
+    for number in range(12):  # a scale is estimated anew after eight: the order of ends counts
+        parameters = tuner.generate_parameters(number)
+        accuracy = round(float(rng.uniform(0.3, 0.9)), 3)
+        tuner.begin(parameters).end("finished", accuracy=accuracy)
+        measured[tuner.plan(parameters).text] = accuracy
+        judge.tell(tuner.plan(parameters), {"accuracy": accuracy})
+    found, listed = best(str(folder)), trials(str(folder))
+    assert found.plan == judge.best == listed[0].plan and found.accuracy == measured[found.plan.text]
+    values = dict(zip(measured, judge.estimates().tolist(), strict=True))
+    assert [values[record.plan.text] for record in listed] == sorted(values.values(), reverse=True)
+    if doubts or strategy == "random":
+        assert found.accuracy == (min if doubts else max)(measured.values())
+
+
+def test_trials_of_a_tuner_of_nni_count_as_they_were_measured(small, tuner, folder, plans, home):
+    write_folder(folder, small, Launch(tuner="Random", strategy="thompson"))
+    for plan, accuracy in zip(plans, (0.5, 0.7, 0.6), strict=False):
+        begin(tuner, plan).end("finished", accuracy=accuracy)
+    assert [record.metrics["accuracy"] for record in trials(str(folder))] == [0.7, 0.6, 0.5]
+    assert best(str(folder)).accuracy == 0.7

@@ -1,0 +1,37 @@
+"""The options, each written once, and the groups of them that several commands share."""
+
+from bankwise.cli.options.data import DataOptions, DataRoot, OptionalDataOptions, PricedDataOptions, RecordedDataOptions
+from bankwise.cli.options.general import AllowCode, Json, Network, Out, Run
+from bankwise.cli.options.limits import Accounting, Budget, Budgets, MaxOps, MaxRam, OptionalBudget
+from bankwise.cli.options.space import First, Hidden, Keep, Last, Space, SpaceOptions, VectorBits, Vectors
+from bankwise.cli.options.training import RecipeOptions, Seed, Seeds
+
+__all__ = [
+    "Accounting",
+    "AllowCode",
+    "Budget",
+    "Budgets",
+    "DataOptions",
+    "DataRoot",
+    "First",
+    "Hidden",
+    "Json",
+    "Keep",
+    "Last",
+    "MaxOps",
+    "MaxRam",
+    "Network",
+    "OptionalBudget",
+    "OptionalDataOptions",
+    "Out",
+    "PricedDataOptions",
+    "RecipeOptions",
+    "RecordedDataOptions",
+    "Run",
+    "Seed",
+    "Seeds",
+    "Space",
+    "SpaceOptions",
+    "VectorBits",
+    "Vectors",
+]
