@@ -369,9 +369,9 @@ def test_a_network_in_memory(tmp_path):
 
 
 def test_names_of_networks_are_names_of_c():
-    references = ["tiny", "tiny@0.5", "torchvision:mobilenet_v2", "my.models:make", "a:int", "x:_2D"]
+    references = ["tiny", "tiny@0.5", "torchvision:mobilenet_v2", "my.models:make", "a:int", "x:_2D", "a:Test"]
     assert [identifier(one) for one in references] == [
-        "tiny", "tiny_0_5", "mobilenet_v2", "make", "net_int", "net_2d",
+        "tiny", "tiny_0_5", "mobilenet_v2", "make", "net_int", "net_2d", "net_test",
     ]  # fmt: skip
 
 
