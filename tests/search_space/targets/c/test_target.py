@@ -1,6 +1,5 @@
 """C sources: constant data and arena as planned, to the byte, and the logits of torch, by real compilers."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,6 @@ from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.space import SearchSpace
 from bankwise.search_space.targets.c.project import bound
 from bankwise.search_space.targets.c.target import CTarget, identifier
-from bankwise.search_space.targets.file.container import encode
 from bankwise.search_space.trace import trace
 from bankwise.search_space.vector import VECTORS as STORAGES
 from bankwise.trainers.data import load_data
@@ -383,32 +381,6 @@ def test_labels_are_strings_of_c(tmp_path):
     network = build("tiny", classes=2, in_channels=1)
     written = CTarget().write(space.shape, plan, pack(build_child(network, space.shape, plan, 0), space.shape, plan))
     assert r'TINY_LABELS {"a \042b\042\134\077", "Zo\303\253"}' in written["tiny.h"].decode()
-
-
-@pytest.mark.parametrize("activations", ["float32", "int8"])
-@pytest.mark.parametrize("normalization", ["symmetric", "imagenet"])
-def test_the_header_says_what_the_network_is_and_how_pixels_enter(tmp_path, activations, normalization):
-    """The self test normalizes its pixels by the header."""
-    space = space_of("tiny", (3, 8, 8), classes=4)
-    plan = replace(drawn(space, 1), images=Images(normalization, ("a", "b", "c", "d")))
-    network = build("tiny", classes=4, in_channels=3)
-    codes = pack(build_child(network, space.shape, plan, 0).eval(), space.shape, plan)
-    pixels = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    target = CTarget(activations=activations, images=plan.images.to_input(pixels), prefix="Four")
-    target.save(tmp_path, space.shape, plan, codes)
-    header = (tmp_path / "Four.h").read_text()
-    assert hashlib.sha256(encode(space.shape, plan, codes)).hexdigest() in header
-    codes_said = " ".join(plan.layers[layer.name].code() for layer in space.shape.layers)
-    assert f'FOUR_PLAN "{codes_said}"' in header and 'FOUR_LABELS {"a", "b", "c", "d"}' in header
-    for line in ("CHANNELS 3", "HEIGHT 8", "WIDTH 8", "INPUTS 192", "CLASSES 4"):
-        assert f"#define FOUR_{line}" in header
-    needed("gcc"), needed("make")
-    done = subprocess.run(["make", "test"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and "warning" not in done.stderr, done
-    macro = "NORMALIZE" if activations == "float32" else "QUANTIZE"
-    changed = header.replace(f"define FOUR_{macro}(channel, pixel)", f"define FOUR_{macro}(channel, pixel) 1 -")
-    (tmp_path / "Four.h").write_text(changed)
-    assert subprocess.run(["make", "test"], cwd=tmp_path, capture_output=True).returncode != 0
 
 
 @pytest.mark.slow
