@@ -132,12 +132,14 @@ def against_int8(shape: NetworkShape, found: Plan, plain: Plan) -> dict[str, int
 
 
 def crossing(shape: NetworkShape, counts: dict[str, int], plans: int) -> None:
-    """Random plans of banks, from the smallest to the largest."""
+    """Random plans of banks: from the smallest to the largest, and as many with k <= n / 4 in every layer."""
     space = SearchSpace(shape, SpaceSettings(("stacked",), ("stacked",), ("stacked",)))
     for activations in ACTIVATIONS:
         rng, rows = np.random.default_rng(0), []
-        for share in np.linspace(0, 1, plans):
-            plan = space.plan([banked(row, share, rng) for row in space.choices])
+        drawn = [[banked(row, share, rng) for row in space.choices] for share in np.linspace(0, 1, plans)]
+        drawn += [[small_bank(row, layer.n, rng) for layer, row in zip(shape.layers, space.choices, strict=True)]
+                  for _ in range(plans)]  # fmt: skip
+        for plan in map(space.plan, drawn):
             count = measured(shape, plan, activations).instructions
             rows.append((operations(shape, plan, activations), count, largest_bank(shape, plan)))
         print(f"\n| {activations}: operations that are counted | largest k / n | instructions | of int8 weights |")
@@ -169,6 +171,11 @@ def banked(row: Sequence[Stacked], share: float, rng: np.random.Generator) -> in
     sizes = sorted({choice.k for choice in row})
     wanted = sizes[round(share * (len(sizes) - 1))]
     return int(rng.choice([i for i, choice in enumerate(row) if choice.k == wanted]))
+
+
+def small_bank(row: Sequence[Stacked], filters: int, rng: np.random.Generator) -> int:
+    """A choice whose bank has at most a quarter of the layer's filters."""
+    return int(rng.choice([i for i, choice in enumerate(row) if choice.k <= QUARTER * filters]))
 
 
 def classified(folder: Path, inputs: torch.Tensor, kind: torch.dtype, *options: str) -> tuple[torch.Tensor, float]:
