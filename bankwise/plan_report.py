@@ -14,6 +14,7 @@ from bankwise.search_space.price import RUNS, LayerPrice, Price, layer_price
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.space import SearchSpace
 from bankwise.search_space.strict import to_dict
+from bankwise.search_space.targets.c.chips import Fit
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class PlanReport:
     `uniform` the best uniform plan of the budget (None: none fits), `shadow_prices` what one more KiB would give and
     `unspent` a line on the bytes that it leaves, where these are worth one.
     `smallest`, `largest` and `staircase` are those of `space`; all of these are None where a given plan was priced.
+    `fit` is what a plan takes of the chip that was asked for.
     """
 
     shape: NetworkShape
@@ -100,6 +102,7 @@ class PlanReport:
     largest: PricedPlan | None = None
     staircase: Staircase | None = None
     unspent: str | None = None
+    fit: Fit | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `bankwise plan --json`; its `plan` and the accuracies, which nothing here knows, are None.
@@ -125,6 +128,7 @@ class PlanReport:
             "staircase": self.staircase and self.staircase.to_dict(),
             "one_more": to_dict(self.shadow_prices),
             "unspent": self.unspent,
+            "chip": self.fit and self.fit.to_dict(),
         }
         if self.smallest is not None and self.largest is not None:
             ends = {"smallest": self.smallest.to_dict(), "largest": self.largest.to_dict()}

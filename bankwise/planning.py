@@ -6,12 +6,13 @@ The score of a plan is the weighted capture (`strategies.scores`); searches star
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
 from bankwise.plan_report import PlanReport, PricedPlan, ShadowPrices, Staircase
-from bankwise.search_space.accounting import Accounting, make_accounting
+from bankwise.search_space.accounting import DEVICE, Accounting, DeviceAccounting, make_accounting
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
 from bankwise.search_space.limits import Limits
@@ -21,6 +22,7 @@ from bankwise.search_space.price import price
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.targets.c.chips import Fit, make_chip
 from bankwise.search_space.trace import trace
 from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.scores import layer_weights, mean_capture, total, weighted_capture
@@ -38,16 +40,20 @@ def plan(
     space: SpaceSettings | None = None,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
-    accounting: str | Accounting = "file",
+    accounting: str | Accounting | None = None,
     max_ram: int | None = None,
     max_ops: int | None = None,
+    chip: str | None = None,
 ) -> PlanReport:
     """Price a network and, with a budget, solve for its plan of largest weighted capture; no data, no training.
 
     `network` is a reference such as "resnet20", a module of any output (which needs `input_shape` (channels, height,
     width) and `classes`), a traced shape or a space; `space` says what layers may be. `budget` is in bytes or text as
-    `Budget.parse` reads it, in `accounting`; `max_ram` and `max_ops` are those of `Limits`. The staircase runs from the
-    smallest budget to the one beyond which more bytes give no larger score.
+    `Budget.parse` reads it, in `accounting` ("file" by default); `max_ram` and `max_ops` are those of `Limits`. The
+    staircase runs from the smallest budget to the one beyond which more bytes give no larger score.
+
+    With a `chip`, a name of `search_space.targets.c.chips`, the plan fits into its flash and RAM: the budget is by
+    default what the flash has room for, and the accounting "device", or else "device-int8".
 
     Raises InfeasibleBudget where no plan keeps the limits, BankwiseError for other bad input.
 
@@ -58,14 +64,47 @@ def plan(
     >>> bool((report.staircase.file_bytes <= report.staircase.budget_bytes).all())
     True
     """
-    shape, counted = _shape(network, space, input_shape, classes), make_accounting(accounting)
+    shape = _shape(network, space, input_shape, classes)
     module = network if isinstance(network, nn.Module) else None
+    asked = None if chip is None else make_chip(chip)
+    counted = make_accounting(accounting or ("file" if asked is None else DEVICE))
     if budget is None:
-        return _Planner(_space(network, shape, space, math.inf), counted, max_ram, max_ops, module).report()
-    limits = _limits(budget, shape, counted, max_ram, max_ops)
+        if asked is None:
+            return _Planner(_space(network, shape, space, math.inf), counted, max_ram, max_ops, module).report()
+        limits, text = _limits(asked.constants, shape, counted, max_ram, max_ops), asked.name
+    else:
+        limits = _limits(budget, shape, counted, max_ram, max_ops)
+        text = str(limits.budget.bytes if isinstance(budget, Limits | Budget) else budget)
+    counted = make_accounting(limits.budget.accounting)
     made = _space(network, shape, space, limits.budget.bytes)
-    planner = _Planner(made, make_accounting(limits.budget.accounting), limits.max_ram, limits.max_ops, module)
-    return planner.report(limits.budget, str(limits.budget.bytes if isinstance(budget, Limits | Budget) else budget))
+    fit = None
+    if asked is not None:
+        fit = asked.fit(shape, _activations(counted), counted.memory(made, module)[0])
+    found = _Planner(made, counted, limits.max_ram, limits.max_ops, module).report(limits.budget, text)
+    return found if fit is None else on_chip(found, fit)
+
+
+def _activations(accounting: Accounting) -> str:
+    if not isinstance(accounting, DeviceAccounting):
+        raise BankwiseError(
+            f"a chip holds the constant data of C sources: accounting device or device-int8, not {accounting.name}"
+        )
+    return accounting.activations
+
+
+def on_chip(report: PlanReport, fit: Fit) -> PlanReport:
+    """The report of a plan on a chip. Raises InfeasibleBudget where its flash is too small."""
+    if report.price is not None:
+        fit.check(report.price.device_bytes)
+    return replace(report, fit=fit)
+
+
+def fit_of_plan(shape: NetworkShape, plan: Plan, chip: str, accounting: str | None = None) -> Fit:
+    """What a given plan takes of the RAM of a chip. Raises InfeasibleBudget where that is too small."""
+    from bankwise.search_space.targets.c.target import CTarget
+
+    asked, activations = make_chip(chip), _activations(make_accounting(accounting or DEVICE))
+    return asked.fit(shape, activations, CTarget(activations=activations).arena_bytes(shape, plan))
 
 
 def price_plan(shape: NetworkShape, plan: Plan, budget: Budget | None = None, text: str | None = None) -> PlanReport:

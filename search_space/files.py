@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from bankwise.search_space.errors import BankwiseError
@@ -22,21 +24,44 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write to a temporary file beside `path`, then rename; a full disk leaves the old file as it was."""
-    temporary = path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
-    made = False
+    write_files({path: data})
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Several files, all or none: the first is renamed when the last has been written. Folders are made."""
+    written: dict[Path, Path] = {}  # temporary files, and what they become
+    folders: list[Path] = []  # that were made
+    path = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as stream:  # with the permissions that the umask leaves
-            made = True
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        for path, data in files.items():
+            folders += _made(path.parent)
+            temporary = path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
+            with open(temporary, "xb") as stream:  # with the permissions that the umask leaves
+                written[temporary] = path
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        for temporary, path in list(written.items()):
+            os.replace(temporary, path)
+            del written[temporary]
+        folders.clear()
     except OSError as error:
         raise BankwiseError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
-    finally:  # also at Ctrl-C; after the rename there is nothing left to remove
-        if made:
+    finally:  # also at Ctrl-C; after the renames there is nothing left to remove
+        for temporary in written:
             temporary.unlink(missing_ok=True)
+        for folder in reversed(folders):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _made(folder: Path) -> list[Path]:
+    """Make the folder; those that were not there, outermost first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
 
 
 def sweep(folder: Path) -> None:

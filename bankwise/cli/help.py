@@ -36,12 +36,16 @@ def _filled(text: str) -> str:
 
         known = [f"{target.name} ({target.help})" for target in TARGETS]
         text = text.replace("[targets]", f"{', '.join(known)}, or your own package.module:Class")
+    if "[chips]" in text:
+        from bankwise.search_space.targets.c.chips import CHIPS
+
+        text = text.replace("[chips]", ", ".join(chip.name for chip in CHIPS))
     return text
 
 
 class Filled(TyperCommand):
     """A command whose help texts may name [strategies], [kinds], [kinds converted], [data sets], [engines],
-    [networks] and [targets]."""
+    [networks], [targets] and [chips]."""
 
     def format_help(self, ctx: typer.Context, formatter) -> None:
         for parameter in self.params:

@@ -31,7 +31,8 @@ def plan(
     choices: Annotated[
         str | None, Option(metavar="LAYER", help="Also price every choice of this layer.", **_ASIDE)
     ] = None,
-    accounting: options.Accounting = "file",
+    accounting: options.OptionalAccounting = None,
+    chip: options.Chip = None,
     max_ram: options.MaxRam = None,
     max_ops: options.MaxOps = None,
     space: options.Space = None,
@@ -80,7 +81,7 @@ def plan(
                 raise BankwiseError(f"--{name.replace('_', '-')} is for finding a plan: --plan-file gives one")
     with code_in_files(allow_code, [network]):
         given = None if plan_file is None else Plan.read(plan_file, allow_code=True)
-    if out is not None and budget is None and given is None:
+    if out is not None and budget is None and chip is None and given is None:
         raise BankwiseError("--out writes a plan: give a --budget to find one")
     in_range(1, classes=classes)
     allowed = settings.make_space(
@@ -101,12 +102,16 @@ def plan(
     )
     rows = {}
     if given is not None:
-        limit = None if budget is None else Budget.parse(budget, shape, accounting)
+        counted = accounting or ("file" if chip is None else "device")
+        limit = None if budget is None else Budget.parse(budget, shape, counted)
         report = planning.price_plan(shape, given, limit, budget)
+        if chip is not None:
+            report = planning.on_chip(report, planning.fit_of_plan(shape, given, chip, counted))
     else:
         report = planning.plan(
             shape, budget, space=allowed, accounting=accounting,
             max_ram=settings.size("--max-ram", max_ram), max_ops=settings.count("--max-ops", max_ops),
+            chip=chip,
         )  # fmt: skip
         if choices is not None:
             rows = {choices: choice_prices(report.space, choices)}

@@ -15,6 +15,7 @@ from bankwise.printable import printable
 from bankwise.search_space.families import Choice
 from bankwise.search_space.price import LayerPrice, Price
 from bankwise.search_space.shape import LayerShape, NetworkShape
+from bankwise.search_space.targets.c.chips import Fit
 
 CODE = 9  # characters of a choice, for which names of layers leave room; longer ones take of theirs
 CHANGES = 6  # layers named where the choices change
@@ -48,6 +49,8 @@ def print_report(
             _print_capture(report, report.capture, screen)
         if report.unspent is not None:
             say(screen, report.unspent)
+        if report.fit is not None:
+            _print_fit(report.price, report.fit, screen)
         if path is not None:
             say(screen, f"plan {path}")
     else:
@@ -112,6 +115,17 @@ def _print_totals(cost: Price, screen: Console) -> None:
         totals = cost.totals(run)
         runs.add_row(name, f"{totals.multiplications:,}", f"{totals.additions:,}", f"{totals.peak_bytes:,}")
     screen.print(runs)
+
+
+def _print_fit(cost: Price, fit: Fit, screen: Console) -> None:
+    chip = fit.chip
+    say(
+        screen,
+        f"chip {chip.name} ({chip.core}, {chip.source}): fits",
+        f"  flash: constant data {cost.device_bytes:,} of {chip.constants:,} bytes, beside "
+        f"{chip.flash - chip.constants:,} for code",
+        f"  RAM: {fit.ram:,} of {chip.ram:,} bytes: {fit.parts}",
+    )
 
 
 def _print_capture(report: PlanReport, capture: float, screen: Console) -> None:

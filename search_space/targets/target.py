@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from bankwise.search_space.files import write_bytes
+from bankwise.search_space.files import write_files
 from bankwise.search_space.packing import PlanCodes
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.shape import NetworkShape
@@ -49,12 +49,11 @@ class Target(ABC):
     def save(self, path: str | Path, shape: NetworkShape, plan: Plan, codes: PlanCodes) -> int:
         """Write the file `path`, or several files into the folder `path`; the counted bytes.
 
-        Raises BankwiseError where the plan or the disk does not allow it; each file is written whole or not at all.
+        Raises BankwiseError where the plan or the disk does not allow it; all files are written or none.
         """
         written = self.write(shape, plan, codes)
         files = {Path(path): written} if isinstance(written, bytes) else {
             Path(path) / name: data for name, data in written.items()
         }  # fmt: skip
-        for one, data in files.items():
-            write_bytes(one, data)
+        write_files(files)
         return self.counted(written)

@@ -97,11 +97,13 @@ def test_a_search_that_goes_on_may_be_given_a_time_limit(cli, copied):
 
 def test_what_keeps_no_time_says_so(cli, tmp_path, monkeypatch):
     (tmp_path / "timeless.py").write_text(
-        "from bankwise.strategies.engines.local import LocalEngine\nclass Queue(LocalEngine):\n    stops_early = False\n"
+        "from bankwise.strategies.engines.local import LocalEngine\nclass Slow(LocalEngine):\n    stops_early = False\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BankwiseError, match="time: the timeless:Queue engine stops no search early; local, nni and ray"):
-        SearchSettings(engine="timeless:Queue", time=60.0)
+    with pytest.raises(
+        BankwiseError, match="time: the timeless:Slow engine stops no search early; local, nni and ray"
+    ):
+        SearchSettings(engine="timeless:Slow", time=60.0)
     with pytest.raises(BankwiseError, match="time=-1 must be a number of seconds above 0"):
         SearchSettings(time=-1.0)
     assert "--time '2 hours' is not a time" in cli.bad(*cli.search, "--time", "2 hours", "--out", tmp_path / "run")

@@ -61,6 +61,12 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(cli, copied):
     assert "name 'x' is of the target 'c', not 'onnx'" in cli.bad("export", copied, "--target", "onnx", "--name", "x")
     for name in ("3d", "int", "a-b", "", "main", "a" * 32, "é"):
         assert "is no name of C" in cli.bad(*c, "--name", name)
+    for name in ("test", "all", "Clean", "stdint", "Main", "m"):
+        assert "target of make or CMake: give another" in cli.bad(*c, "--name", name)
+    (copied / "taken" / "Makefile").mkdir(parents=True)
+    assert "Makefile': Is a directory" in cli.bad(*c, "--out", copied / "taken")
+    assert [path.name for path in (copied / "taken").iterdir()] == ["Makefile"]
+    shutil.rmtree(copied / "taken")
     assert "mnist" in cli.bad(*c, "--activations", "int8", "--data", "mnist", "--data-root", copied / "nowhere")
     for file, key in (("settings.json", "source"), ("summary.json", "data")):
         values = json.loads((copied / file).read_text())

@@ -69,11 +69,11 @@ def test_the_command_tells_it_and_repeats_it(cli, tmp_path):
 
 def test_bad_patience_is_one_line(cli, tmp_path, monkeypatch):
     (tmp_path / "patient.py").write_text(
-        "from bankwise.strategies.engines.local import LocalEngine\nclass Queue(LocalEngine):\n    stops_early = False\n"
+        "from bankwise.strategies.engines.local import LocalEngine\nclass Slow(LocalEngine):\n    stops_early = False\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BankwiseError, match="patience: the patient:Queue engine stops no search early"):
-        SearchSettings(engine="patient:Queue", patience=3)
+    with pytest.raises(BankwiseError, match="patience: the patient:Slow engine stops no search early"):
+        SearchSettings(engine="patient:Slow", patience=3)
     with pytest.raises(BankwiseError, match="patience=0 must be at least 1"):
         SearchSettings(patience=0)
     assert "patience=-1 must be at least 1" in cli.bad(*cli.search, "--patience", -1, "--out", tmp_path / "run")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bankwise.search_space.errors import BankwiseError
-from bankwise.search_space.files import TEMPORARY, sweep, write_bytes, write_text
+from bankwise.search_space.files import TEMPORARY, sweep, write_bytes, write_files, write_text
 
 
 def test_written_whole_with_its_folders(tmp_path):
@@ -16,6 +16,21 @@ def test_written_whole_with_its_folders(tmp_path):
     write_text(path, "zwei ü")
     assert path.read_text(encoding="utf-8") == "zwei ü"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_several_files_are_all_written_or_none(tmp_path):
+    (tmp_path / "there" / "b").mkdir(parents=True)
+    (tmp_path / "there" / "a").write_bytes(b"old")
+    for folder in (tmp_path / "there", tmp_path / "there" / "a" / "below"):
+        with pytest.raises(BankwiseError, match=r"cannot write '.*[ab]': (Is|Not) a directory"):
+            write_files({folder / "a": b"new", folder / "b": b"new", folder / "c": b"new"})
+    new = tmp_path / "new" / "folder"
+    with pytest.raises(BankwiseError, match=r"cannot write '.*there/b': Is a directory"):
+        write_files({new / "a": b"new", tmp_path / "there" / "b": b"new"})
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "there"]
+    assert (tmp_path / "there" / "a").read_bytes() == b"old"
+    write_files({new / "a": b"1", new / "b": b"2"})
+    assert {path.name: path.read_bytes() for path in new.iterdir()} == {"a": b"1", "b": b"2"}
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0, 0o666)])

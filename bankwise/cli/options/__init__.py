@@ -2,7 +2,16 @@
 
 from bankwise.cli.options.data import DataOptions, DataRoot, OptionalDataOptions, PricedDataOptions, RecordedDataOptions
 from bankwise.cli.options.general import AllowCode, Json, Network, Out, Run
-from bankwise.cli.options.limits import Accounting, Budget, Budgets, MaxOps, MaxRam, OptionalBudget
+from bankwise.cli.options.limits import (
+    Accounting,
+    Budget,
+    Budgets,
+    Chip,
+    MaxOps,
+    MaxRam,
+    OptionalAccounting,
+    OptionalBudget,
+)
 from bankwise.cli.options.space import First, Hidden, Keep, Last, Space, SpaceOptions, VectorBits, Vectors
 from bankwise.cli.options.training import RecipeOptions, Seed, Seeds
 
@@ -11,6 +20,7 @@ __all__ = [
     "AllowCode",
     "Budget",
     "Budgets",
+    "Chip",
     "DataOptions",
     "DataRoot",
     "First",
@@ -21,6 +31,7 @@ __all__ = [
     "MaxOps",
     "MaxRam",
     "Network",
+    "OptionalAccounting",
     "OptionalBudget",
     "OptionalDataOptions",
     "Out",

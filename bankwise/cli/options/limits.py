@@ -19,14 +19,28 @@ Budgets = Annotated[
 ]
 OptionalBudget = Annotated[
     str | None,
-    Option(help=f"{_BUDGET_HELP} Without it: the reachable range and the staircase.", rich_help_panel=_LIMITS),
-]
-Accounting = Annotated[
-    str,
     Option(
-        help="What the budget counts: file (every byte of the exported file), device (the constant data of C "
-        "sources; device-int8: with int8 activations) or paper (banks and indices alone).",
+        help=f"{_BUDGET_HELP} Without it: that of --chip, or the reachable range and the staircase.",
         rich_help_panel=_LIMITS,
+    ),
+]
+_ACCOUNTING_HELP = (
+    "What the budget counts: file (every byte of the exported file), device (the constant data of C sources; "
+    "device-int8: with int8 activations) or paper (banks and indices alone)."
+)
+Accounting = Annotated[str, Option(help=_ACCOUNTING_HELP, rich_help_panel=_LIMITS)]
+OptionalAccounting = Annotated[
+    str | None,
+    Option(help=f"{_ACCOUNTING_HELP} Default: file, with --chip device.", rich_help_panel=_LIMITS, show_default=False),
+]
+Chip = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="The plan fits into the flash and RAM of this microcontroller, beside code, stack, an image and its "
+        "logits, or that is an error: [chips].",
+        rich_help_panel=_LIMITS,
+        show_default=False,
     ),
 ]
 MaxRam = Annotated[

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.families import Choice
 from bankwise.search_space.families.in_c import Plane
@@ -212,7 +214,7 @@ def number(value: float) -> str:
     """A float of C with the value's nearest single precision."""
     if math.isinf(value):
         return "INFINITY" if value > 0 else "-INFINITY"
-    return f"{float(value).hex()}f"
+    return f"{float(np.float32(value)).hex()}f"  # a literal that is too small for a float is a warning
 
 
 def _plus(pointer: str, floats: int) -> str:

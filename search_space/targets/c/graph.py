@@ -117,6 +117,7 @@ class _Reader:
         self.image, self.result = signature.user_inputs, signature.user_outputs
         self.values: dict[str, int] = {}  # of nodes, as they are when all before has run
         self.made: dict[str, int] = {}  # of nodes, as they make them
+        self.memory: dict[str, str] = {}  # the node whose memory a node's tensor lies in
         self.sizes: dict[int, int] = {}
         self.operations: list[Operation] = []
 
@@ -132,7 +133,7 @@ class _Reader:
     def _new(self, name: str, node: fx.Node) -> int:
         value = len(self.sizes)
         self.values[name], self.sizes[value] = value, math.prod(node.meta["val"].shape)
-        self.made[name] = value
+        self.made[name], self.memory[name] = value, name
         return value
 
     def _known(self, node: fx.Node, tensors: list[fx.Node]) -> bool:
@@ -148,6 +149,7 @@ class _Reader:
         given = [one for one in node.all_input_nodes if one.name in self.values]
         if name in VIEWS and len(given) == 1 and _same_order(name, node):
             self.values[node.name] = self.values[given[0].name]
+            self.memory[node.name] = node.name if _copies(name, node) else self.memory[given[0].name]
             return
         reader, out = READERS.get(name), node.meta["val"]
         found = reader(_Arguments(node)) if reader and given and isinstance(out, torch.Tensor) else None
@@ -155,12 +157,13 @@ class _Reader:
             raise BankwiseError(f"network {self.network!r}: {_place(node)} cannot run in C ({name})")
         kind, settings, tensors = found
         inputs = tuple(self.values[one.name] for one in _tensor_arguments(node) if one.name in self.values)
-        before, value = self.values[given[0].name], self._new(node.name, node)
+        value = self._new(node.name, node)
         paths = {use: self.stored[one.name] for use, one in tensors.items() if one is not None}
         shapes = tuple(given[0].meta["val"].shape), tuple(out.shape)
         self.operations.append(Operation(kind, _path(node), inputs, value, *shapes, settings, paths))
-        if changes:  # who reads the changed tensor later on reads the result
-            self.values |= {other: value for other, one in self.values.items() if one == before}
+        if changes:  # who reads the changed tensor later on reads the result; who has a copy does not
+            self.memory[node.name] = self.memory[given[0].name]
+            self.values |= {other: value for other, one in self.memory.items() if one == self.memory[node.name]}
 
 
 def _tensor_arguments(node: fx.Node) -> list[fx.Node]:
@@ -217,6 +220,13 @@ def _same_order(name: str, node: fx.Node) -> bool:
     given, made = node.all_input_nodes[0].meta["val"], node.meta["val"]
     same = given.dtype == made.dtype and given.numel() == made.numel()
     return same and not ("dropout" in name and len(node.args) > 2 and bool(node.args[2]))
+
+
+def _copies(name: str, node: fx.Node) -> bool:
+    """Whether it has memory of its own. Dropout that drops nothing is its input, whatever the exported values say."""
+    given, made = node.all_input_nodes[0].meta["val"], node.meta["val"]
+    alike = given.untyped_storage()._cdata == made.untyped_storage()._cdata
+    return not alike and "dropout" not in name
 
 
 def _conv2d(given: _Arguments) -> Found:

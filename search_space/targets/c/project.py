@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.images import Images
 from bankwise.search_space.normalization import SYMMETRIC
 from bankwise.search_space.plan import Plan
@@ -40,7 +41,10 @@ def noise(plan: Plan) -> torch.Tensor:
 
 @torch.no_grad()
 def self_test(name: str, shape: NetworkShape, plan: Plan, network: nn.Module) -> str:
-    """A program that compares logits with those of torch; its exit status is 0 where all are within `bound`."""
+    """A program that compares logits with those of torch; its exit status is 0 where all are within `bound`.
+
+    Raises BankwiseError where these are not finite.
+    """
     upper, images = name.upper(), plan.images or Images()
     known = images if images.normalization is not None else Images(SYMMETRIC)
     entry = f"{upper}_NORMALIZE(i / ({upper}_HEIGHT * {upper}_WIDTH), state >> 24)"
@@ -48,6 +52,8 @@ def self_test(name: str, shape: NetworkShape, plan: Plan, network: nn.Module) ->
         entry = "(float)(state >> 24) / 127.5f - 1.0f"
     inputs = [known.to_input(one[None]) for one in noise(plan)]
     expected, allowed = torch.cat([network(one) for one in inputs]), bound(shape, network, inputs)
+    if not bool(expected.isfinite().all()):
+        raise BankwiseError(f"network {plan.network!r} cannot be exported to C: it gives logits that are not finite")
     rows = [f"        {{{', '.join(f'{float(one)!r}f' for one in row)}}}," for row in expected]
     return "\n".join(
         [
@@ -81,7 +87,7 @@ def self_test(name: str, shape: NetworkShape, plan: Plan, network: nn.Module) ->
             "        }",
             "    }",
             f'    printf("largest difference %.3e, allowed {allowed:.3e}\\n", (double)worst);',
-            f"    return worst <= {allowed:.9e}f ? 0 : 1;",
+            f"    return (double)worst <= {allowed:.9e} ? 0 : 1;",
             "}",
             "",
         ]

@@ -129,7 +129,7 @@ class CTarget(Target):
 def identifier(network: str) -> str:
     """A name of C for a network's reference: its last part, small letters, digits and underscores."""
     last = re.sub(r"\W+", "_", network.rpartition(":")[2], flags=re.ASCII).strip("_").lower()
-    return last if re.match(r"[a-z]", last) and last not in _TAKEN else f"net_{last}"
+    return last if re.match(r"[a-z]", last) and last not in (*_TAKEN, *_BUILT) else f"net_{last}"
 
 
 def check_identifier(name: str) -> None:
@@ -138,10 +138,20 @@ def check_identifier(name: str) -> None:
         raise BankwiseError(
             f"name {short(name)} is no name of C: a letter, then up to 30 letters, digits or underscores, no word of C"
         )
+    if name.lower() in _BUILT:
+        raise BankwiseError(
+            f"name {short(name)} is that of a header or a library of C, or of a target of make or CMake: give another"
+        )
 
 
 _TAKEN = (  # words of C that a network may be called
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
     "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict", "return", "short", "signed", "sizeof",
     "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
+)  # fmt: skip
+_BUILT = (  # NAME.h would hide a header, NAME a library or a target, whatever the case where file names have none
+    "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "main", "math",
+    "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "tgmath", "time", "wchar",
+    "wctype", "c", "m", "all", "all_build", "clean", "depend", "edit_cache", "help", "install", "package",
+    "package_source", "rebuild_cache", "run_tests", "test", "zero_check",
 )  # fmt: skip

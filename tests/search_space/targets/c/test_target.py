@@ -112,6 +112,27 @@ class Mixed(nn.Module):
         return self.norm3(self.head(F.hardtanh(x, -0.8, 0.7)))
 
 
+class InPlace(nn.Module):
+    """Changes tensors in place, of which there are views, and copies that stay as they were."""
+
+    def __init__(self, num_classes=10, in_channels=2):
+        super().__init__()
+        self.conv, self.second = nn.Conv2d(in_channels, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        x = self.conv(x)
+        copied, ordered = x.clone(), x.contiguous(memory_format=torch.channels_last)
+        F.relu_(copied)
+        ordered.sigmoid_()
+        y = self.second(x)
+        viewed = self.dropout(y).flatten(2)
+        F.leaky_relu_(viewed, 0.3)  # so is y
+        y += copied
+        return self.head((x + y + ordered).mean((2, 3)))
+
+
 class Transposed(nn.Module):
     def __init__(self, num_classes=10, in_channels=1):
         super().__init__()
@@ -149,7 +170,7 @@ class Computed(nn.Module):
 @pytest.fixture(autouse=True)
 def users_networks(monkeypatch):
     module = types.ModuleType("networks_in_c")
-    for network in (Mixed, Transposed, Shifted, Computed):
+    for network in (Mixed, InPlace, Transposed, Shifted, Computed):
         setattr(module, network.__name__, network)
     monkeypatch.setitem(sys.modules, "networks_in_c", module)
     return module
@@ -163,6 +184,13 @@ def test_every_operation_gives_the_logits_of_torch(exported, keep):
         made = exported(space.shape, drawn(space, seed), seed)
         assert_same(made, images, *SANITIZED)
         assert made.object("-O2")[".bss"] == CTarget().arena_bytes(space.shape, made.plan)
+
+
+def test_a_tensor_changed_in_place_is_so_in_its_views_and_not_in_its_copies(exported):
+    space = space_of("networks_in_c:InPlace", (2, 7, 9))
+    images = torch.randn(20, 2, 7, 9, generator=torch.Generator().manual_seed(0))
+    for seed in range(2):
+        assert_same(exported(space.shape, drawn(space, seed), seed), images, *SANITIZED)
 
 
 def test_residual_sums_and_shortcuts(exported):
@@ -341,9 +369,9 @@ def test_a_network_in_memory(tmp_path):
 
 
 def test_names_of_networks_are_names_of_c():
-    references = ["tiny", "tiny@0.5", "torchvision:mobilenet_v2", "my.models:make", "a:int", "x:_2D"]
+    references = ["tiny", "tiny@0.5", "torchvision:mobilenet_v2", "my.models:make", "a:int", "x:_2D", "a:Test"]
     assert [identifier(one) for one in references] == [
-        "tiny", "tiny_0_5", "mobilenet_v2", "make", "net_int", "net_2d",
+        "tiny", "tiny_0_5", "mobilenet_v2", "make", "net_int", "net_2d", "net_test",
     ]  # fmt: skip
 
 
