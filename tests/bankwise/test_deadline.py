@@ -100,9 +100,7 @@ def test_what_keeps_no_time_says_so(cli, tmp_path, monkeypatch):
         "from bankwise.strategies.engines.local import LocalEngine\nclass Slow(LocalEngine):\n    stops_early = False\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(
-        BankwiseError, match="time: the timeless:Slow engine stops no search early; local, nni and ray"
-    ):
+    with pytest.raises(BankwiseError, match="time: the timeless:Slow engine stops no search early; local, nni and ray"):
         SearchSettings(engine="timeless:Slow", time=60.0)
     with pytest.raises(BankwiseError, match="time=-1 must be a number of seconds above 0"):
         SearchSettings(time=-1.0)
