@@ -113,7 +113,7 @@ def model_of(path: str | Path) -> Path:
         return Path(path)
     folder = RunFolder(path)
     if not folder.model.exists():
-        hint = "repeat its command to finish it" if folder.settings.exists() else "name a run, a conversion or a file"
+        hint = folder.missing("name a run, a conversion or a file")
         raise BankwiseError(f"{str(path)!r} holds no {folder.model.name}: {hint}")
     return folder.model
 

@@ -120,6 +120,13 @@ class RunFolder:
             return found
         return found | {name: now.get(name) for name in UNLIMITED if there.get(name) != now.get(name)}
 
+    def missing(self, what: str) -> str:
+        """Why the folder lacks what a finished run has, and what to do: `what` a folder of another kind is told."""
+        if self.settings.exists():
+            return "repeat its command to finish it"
+        runs = sorted(path.parent.name for path in self.path.glob(f"*/{self.settings.name}"))
+        return f"it is the folder of {', '.join(runs)}: name what is in it" if runs else what
+
     def finished(self) -> bool:
         return self.summary.exists() and self.model.exists()
 
@@ -130,7 +137,8 @@ class RunFolder:
         try:
             text = path.read_bytes()
         except OSError as error:
-            raise BankwiseError(f"cannot read {str(path)!r}: {error.strerror}; is it a finished run?") from None
+            hint = self.missing("is it a finished run?")
+            raise BankwiseError(f"cannot read {str(path)!r}: {error.strerror}; {hint}") from None
         try:
             values = parse_json(text, "it")
             if not isinstance(values, dict):

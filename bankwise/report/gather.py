@@ -89,7 +89,7 @@ def read_run(path: str | Path, module: nn.Module | None = None, allow_code: bool
     if not folder.path.is_dir():
         raise BankwiseError(f"{str(path)!r} is not a folder; a report needs the folder of a finished run")
     if not folder.summary.exists():
-        hint = "repeat its command to resume it" if folder.settings.exists() else "it has neither summary nor settings"
+        hint = folder.missing("it has neither summary nor settings")
         raise BankwiseError(f"{str(path)!r} is not a finished run: {hint}")
     with code_in_files(allow_code):
         return _read(folder, module, allow_code)

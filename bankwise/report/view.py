@@ -304,6 +304,8 @@ def _settings(run: Run) -> dict[str, dict[str, object]]:
     """The run's settings by group; what is a mapping of its own (recipe, space) is a group of its own."""
     settings = run.settings
     own = {key: settings[key] for key in ("recipe", "space") if key in settings}
-    general = {key: settings[key] for key in settings if key not in own and key != "plan"}
+    general = {key: settings[key] for key in settings if key not in own and key not in ("plan", "time", "deadline")}
+    if isinstance(limit := settings.get("time"), int | float):
+        general["time limit"] = words.duration(limit)
     made = {"made by": dict(run.made)} if run.made else {}
     return {"run": general | {"time since the last start": words.duration(run.seconds)}} | own | made

@@ -57,6 +57,15 @@ def test_a_plan_and_a_conversion_are_shown(cli, finished, converted):
     assert shown["kind"] == "conversion" and shown["file_bytes"] == (converted / "model.bankwise").stat().st_size
 
 
+@pytest.mark.parametrize("command", ["show", "evaluate", "report", "export"])
+def test_the_folder_of_several_runs_is_named_as_such(cli, copied, command):
+    (copied.parent / "400B").mkdir()
+    (copied.parent / "400B" / "settings.json").write_text("{}")
+    target = ("--target", "onnx") if command == "export" else ()
+    assert f"it is the folder of 400B, {copied.name}: name what is in it" in cli.bad(command, copied.parent, *target)
+    assert "repeat its command to finish it" in cli.bad(command, copied.parent / "400B", *target)
+
+
 def test_what_cannot_be_shown_is_one_line(cli, tmp_path):
     assert "holds no model.bankwise" in cli.bad("show", tmp_path)
     assert "no.bankwise" in cli.bad("show", tmp_path / "no.bankwise")

@@ -1,6 +1,7 @@
 """Subclasses as timm has them, by their operations."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -155,3 +156,23 @@ def test_the_error_says_which_subclass_and_why_and_names_the_option():
         with pytest.raises(BankwiseError, match=words) as caught:
             trace(nn.Sequential(nn.Flatten(), module), "net", (5, 1, 1), 3)
         assert str(caught.value).endswith(": --keep 1")
+
+
+def test_a_convolution_that_pads_by_its_input_is_refused_by_name():
+    """timm's Conv2dSame, in its networks that come from TensorFlow; where it is kept the rest is priced."""
+    import_torchvision()  # timm imports it, whatever version is there
+    timm = pytest.importorskip("timm", reason="the networks are timm's")
+    with torch.device("meta"):
+        network = timm.create_model("tf_efficientnet_lite0", num_classes=10)
+    same = [path for path, module in network.named_modules() if type(module).__name__ == "Conv2dSame"]
+    message = (
+        rf"{re.escape(same[0])} \(Conv2dSame, 864 parameters\) is a subclass .*Conv2dSame\) .*its forward is another"
+    )
+    with pytest.raises(BankwiseError, match=rf"{message} \(and {len(same) - 1} more\).* --keep {re.escape(same[0])}"):
+        trace(network, "net", (3, 64, 64), 10)
+    shape = trace(network, "net", (3, 64, 64), 10, tuple(same))
+    others = [path for path, module in network.named_modules() if type(module) in (nn.Conv2d, nn.Linear)]
+    assert sorted(layer.name for layer in shape.layers) == sorted(others)
+    kept = {f"{path}.weight" for path in same}
+    assert kept == {tensor.name for tensor in shape.tensors}
+    assert shape.float_bytes == 4 * sum(parameter.numel() for parameter in network.parameters())

@@ -67,6 +67,27 @@ def test_it_is_laid_out_without_complaint(browser, pages, name, width, scheme):
     assert wrong == []
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("name", ["run", "comparison"])
+def test_no_word_of_a_name_is_broken(browser, pages, name, width):
+    """The first cell of every row, in every table: each word lies on one line."""
+    page, _ = opened(browser, pages[name], width)
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll("tr > :first-child")].flatMap(cell => {
+            const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+            while (walk.nextNode())
+                for (const word of walk.currentNode.data.matchAll(/\\w+/g)) {
+                    const range = document.createRange();
+                    range.setStart(walk.currentNode, word.index);
+                    range.setEnd(walk.currentNode, word.index + word[0].length);
+                    if (range.getClientRects().length > 1) found.push(word[0]);
+                }
+            return found;
+        })"""
+    )
+    assert broken == []
+
+
 def test_a_mark_says_what_it_is(browser, pages):
     page, wrong = opened(browser, pages["run"])
     mark = page.locator('.chart .mark[data-tip*="bytes: "]').last
