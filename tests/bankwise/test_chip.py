@@ -26,7 +26,7 @@ def test_a_plan_of_a_chip_fits_and_a_network_that_does_not_is_one_line():
 def test_a_budget_beside_a_chip_is_kept_as_far_as_the_chip_goes():
     smaller = plan("tiny", "2KiB", chip="STM32L031K6")
     assert smaller.budget.bytes == 2048 >= smaller.price.device_bytes and smaller.fit.chip is CHIPS[0]
-    with pytest.raises(InfeasibleBudget, match=r"has room for 24,576 bytes of constant data beside 8,192 of code"):
+    with pytest.raises(InfeasibleBudget, match=r"has room for 16,384 bytes of constant data beside 16,384 of code"):
         plan("tiny", "32KiB", chip="STM32L031K6")
 
 
@@ -38,7 +38,7 @@ def test_a_given_plan_is_priced_for_a_chip(cli, tmp_path):
     assert made["accounting"] == "device" and made["budget"] == "STM32L031x6"
     shown = cli.call("plan", "--plan-file", file, "--chip", "STM32L031x6").out
     device = plan("tiny", chip="STM32L031x6").price.device_bytes
-    assert f"flash: constant data {device:,} of 24,576 bytes, beside 8,192 for code" in shown
+    assert f"flash: constant data {device:,} of 16,384 bytes, beside 16,384 for code" in shown
     assert f"RAM: {made['chip']['arena_bytes'] + 256 + 40 + 1024:,} of 8,192 bytes: arena " in shown
     large = plan("small", "8KiB", input_shape=(1, 28, 28), classes=10).plan
     large.save(tmp_path / "large.yaml")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bankwise.search_space.errors import InfeasibleBudget, unknown
 from bankwise.search_space.shape import NetworkShape
 
-CODE = 8192  # bytes of flash that are left for the network's code, and for floating point where the chip has none
+CODE = 16384  # bytes of flash that are left for the network's code and the compiler's library that it calls
 STACK = 1024  # bytes of RAM that are left for the stack
 INPUT, LOGIT = {"float32": 4, "int8": 1}, {"float32": 4, "int8": 2}  # bytes of one, by activations
 
