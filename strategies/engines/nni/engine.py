@@ -30,6 +30,10 @@ STALL = 300.0  # seconds without a running trial before the tuner is taken for d
 ENDED = ("DONE", "STOPPED")
 
 
+class NotConnected(BankwiseError):
+    """NNI gives its tuner ten seconds to start: too few where a machine is very busy."""
+
+
 def run_nni(job: Job, options: NniOptions) -> list[Record]:
     """Run the job's trials, `options.workers` at a time; their records in the order of their ends.
 
@@ -42,15 +46,27 @@ def run_nni(job: Job, options: NniOptions) -> list[Record]:
     experiment = describe(job)
     _write(folder, experiment, job, options)
     (folder / NO_MORE).unlink(missing_ok=True)
-    note = _note(folder)
-    if not (note.get("over") and Trials.read(folder / LEDGER, job.trials).done):
-        with _running(folder, note.get("id"), options.port) as running:
-            job.tell(f"NNI's web page: http://127.0.0.1:{running.port}")
-            _Watch(running, folder, job, experiment).until_the_end()
-        write_text(folder / NOTE, json.dumps({"id": running.id, "over": True}))
+    if not (_note(folder).get("over") and Trials.read(folder / LEDGER, job.trials).done):
+        for tried in range(1, manager.TRIES + 1):
+            try:
+                port = options.port if tried == 1 else 0  # not the one that the late tuner still looks for
+                id = _watched(folder, job, experiment, port)
+                break
+            except NotConnected:
+                if tried == manager.TRIES:
+                    raise
+        write_text(folder / NOTE, json.dumps({"id": id, "over": True}))
     trials = Trials.read(folder / LEDGER, job.trials)
     trials.check()
     return trials.records
+
+
+def _watched(folder: Path, job: Job, experiment: Experiment, port: int) -> str:
+    """Follow the experiment, which this begins or goes on with, to its end; its id."""
+    with _running(folder, _note(folder).get("id"), port) as running:
+        job.tell(f"NNI's web page: http://127.0.0.1:{running.port}")
+        _Watch(running, folder, job, experiment).until_the_end()
+        return running.id
 
 
 def describe(job: Job) -> Experiment:
@@ -153,7 +169,8 @@ class _Watch:
             if status == "ERROR":
                 self._look()
                 self.trials.check()
-                raise BankwiseError(f"NNI's experiment {self.running.id} failed: {'; '.join(errors)}{self._advice()}")
+                failed = NotConnected if any("did not connect" in error for error in errors) else BankwiseError
+                raise failed(f"NNI's experiment {self.running.id} failed: {'; '.join(errors)}{self._advice()}")
             if self.trials.running:
                 moved = time.monotonic()
             if time.monotonic() - moved > STALL:

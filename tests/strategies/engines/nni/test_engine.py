@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -134,6 +135,28 @@ def test_a_job_that_is_not_plain_is_refused(make_job, task, home):
 def test_options_of_another_engine(options):
     with pytest.raises(BankwiseError, match="unknown (scheduler|option)"):
         make_engine("nni", **options)
+
+
+LATE = """
+import pathlib, sys, time
+once = pathlib.Path({once!r})
+if "--exp_params" in sys.orig_argv and not once.exists():
+    once.touch()
+    time.sleep(13)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_tuner_that_is_too_late_for_nni_is_started_again(engine, make_job, tmp_path, monkeypatch):
+    """Python starts the first tuner after thirteen seconds; NNI gives it ten."""
+    (tmp_path / "late").mkdir()
+    once = tmp_path / "late" / "once"
+    (tmp_path / "late" / "sitecustomize.py").write_text(LATE.format(once=str(once)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "late"), prepend=os.pathsep)
+    found = ended(engine(trials=2))
+    assert once.exists()
+    assert plans(found["records"]) == local(make_job("local", 2))
 
 
 @pytest.mark.slow
