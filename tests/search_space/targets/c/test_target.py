@@ -386,7 +386,7 @@ def test_labels_are_strings_of_c(tmp_path):
 @pytest.mark.slow
 def test_the_searched_plan_of_8_kilobytes_on_fashion_mnist(exported, data_root):
     """Constants as planned, less code than 4 KiB, and the logits of torch for real images."""
-    plan = Plan.read(ROOT / "results" / "fashion" / "plan-searched-8KiB.yaml")
+    plan = Plan.read(ROOT / "examples" / "device" / "fashion-8KiB.yaml")
     shape = trace(build(plan.network, classes=10, in_channels=1), plan.network, plan.input_shape, 10)
     made = exported(shape, plan)
     pixels = load_data("fashion-mnist", root=data_root).test()[0][:500]
