@@ -11,6 +11,7 @@ from bankwise.progress import DATA, FINAL, PERHAPS, TEACHERS, UNCOMPRESSED, Prog
 WINDOW = 30  # events of a phase that its pace is measured over
 BEFORE = 6  # epochs that what earlier phases say of a new one weighs
 READ = 0.25  # a jump at less than that share of the usual time was read from files, as of a run that goes on
+START = 4  # times what an epoch is expected to take: the first one of a phase has seen processes start
 FASTEST = 0.005  # seconds of an epoch, where none was seen yet
 APART = TEACHERS  # phases that say nothing of the others
 
@@ -34,7 +35,11 @@ class TimeLeft:
             self.at = now if event.done == 0 else self.at  # what came between the phases is no epoch
         epochs = event.done - self.done
         if epochs > 0:
-            self.paces.setdefault(event.phase, deque(maxlen=WINDOW)).append((now - self.at, epochs))
+            took = now - self.at
+            starts = event.phase not in self.paces and 0 < START * epochs * self.pace(event.phase) < took
+            paces = self.paces.setdefault(event.phase, deque(maxlen=WINDOW))
+            if not starts:
+                paces.append((took, epochs))
             self.at, self.done = now, event.done
         if event.phase == DATA or not self._usual():
             return None

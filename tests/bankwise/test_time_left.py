@@ -52,6 +52,17 @@ def test_it_is_right_too_where_the_uniform_plan_wins_and_is_not_trained_twice():
     assert all(1 / 1.5 < ratio < 1.5 for share, ratio in after if 0.8 <= share <= 0.95)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_the_start_of_processes_before_the_first_trial_is_no_epoch(share):
+    """As with several workers; after it the time left is right at once."""
+    late, first = share * RECORDED["seconds"], next(i for i, event in enumerate(events()) if event[1] == "search")
+    told = [(now + late * (i >= first), phase, done) for i, (now, phase, done) in enumerate(events())]
+    end = RECORDED["seconds"] + late
+    found = [*ratios(told, end, RECORDED["work"])]
+    after = [ratio for at, ratio in found if told[first][0] / end <= at <= 0.95]
+    assert len(after) > 150 and 1 / 1.5 < min(after) and max(after) < 1.5
+
+
 def test_it_is_right_where_whole_trainings_are_told_as_they_end():
     ends = {(phase, done) for _, phase, done in events() if done % (4 if phase in ("search", "uniform") else 10) == 0}
     told = [event for event in events() if event[1:] in ends]
