@@ -18,7 +18,7 @@ from bankwise.trainers.loop import StopTraining, train
 from bankwise.trainers.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
-RECIPE = Recipe(epochs=2, batch=50, lr=1e-3, seed=3, threads=1, channels_last=False)
+RECIPE = Recipe(epochs=2, batch=50, lr=1e-3, seed=3, threads=1, channels_last=False, amp="off")
 
 
 class Doubled(nn.BatchNorm2d):
