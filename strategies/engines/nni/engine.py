@@ -49,8 +49,7 @@ def run_nni(job: Job, options: NniOptions) -> list[Record]:
     if not (_note(folder).get("over") and Trials.read(folder / LEDGER, job.trials).done):
         for tried in range(1, manager.TRIES + 1):
             try:
-                port = options.port if tried == 1 else 0  # not the one that the late tuner still looks for
-                id = _watched(folder, job, experiment, port)
+                id = _watched(folder, job, experiment, options.port)
                 break
             except NotConnected:
                 if tried == manager.TRIES:
@@ -133,6 +132,7 @@ def _running(folder: Path, id: str | None, port: int) -> Iterator[Manager]:
         yield running
     finally:
         running.stop()
+        manager.end_tuners(running.id)
 
 
 class _Watch:

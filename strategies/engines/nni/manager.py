@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from nni.experiment import Experiment, ExperimentConfig, RunMode
 from nni.runtime.log import silence_stdout
 
@@ -95,6 +96,17 @@ def attach(id: str) -> Manager | None:
         return Manager(id, port, pid) if get(port, "experiment").get("id") == id else None
     except (OSError, ValueError):
         return None
+
+
+def end_tuners(id: str) -> None:
+    """End the tuners of an experiment that its manager left: one that was too late for it would meet whoever has the
+    port next."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            environment = process.environ()
+            is_tuner = environment.get("SDK_PROCESS") == "dispatcher"
+            if is_tuner and Path(environment.get("NNI_LOG_DIRECTORY", "")).parent.name == id:
+                process.kill()
 
 
 def _free_port(wanted: int) -> int:
