@@ -7,7 +7,7 @@ teacher.pt         training of the uncompressed network; teacher-weights.pt wher
 trials/            the trial store (`bankwise.trainers.store`)
 ledgers/           the ledger of each NNI experiment that used the folder (`bankwise.strategies.ledger`)
 strategy/          what a strategy prepares
-no-more            there where no trial is begun any more, for want of time
+no-more            there where no trial is begun any more, for want of time or patience
 """
 
 from __future__ import annotations
