@@ -42,6 +42,7 @@ def search_budgets(
     on_progress: OnProgress | None = None,
     options: Mapping[str, object] | None = None,
     log: Sequence[str] = (),
+    side_by_side: int | None = None,
 ) -> list[SearchResult]:
     """`bankwise.search` for every budget, into OUT/BUDGET, by rising bytes. Data are read once, and the uncompressed
     networks, which no budget changes, are trained once (but for searched widths, which give each its own network).
@@ -67,7 +68,7 @@ def search_budgets(
         if results and not settings.widths:
             _share(results[0].folder, folder)
         told = on_progress and _with_further(on_progress, one * (len(ordered) - number - 1))
-        results.append(search_in(inputs, budget, folder, settings, accounting, told, options, log))
+        results.append(search_in(inputs, budget, folder, settings, accounting, told, options, log, side_by_side))
     return results
 
 

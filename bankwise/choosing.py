@@ -16,6 +16,7 @@ from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.plan import Plan
+from bankwise.side_by_side import FullTraining
 from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.engines import Engine, Job
 from bankwise.strategies.engines.job import LEDGER
@@ -148,6 +149,8 @@ class Choosing:
         uniform = self.finalists(Trials("uniform", "uniform", settings.uniform_trials))
         if not uniform:
             return Chosen(alone or _plan([self.best("search", plans)]), None, ended)
+        both = self.in_full("search", plans) + self.in_full("uniform", uniform)
+        self.trainings.ahead([one for row in both for one in row])
         best, best_uniform = self.best("search", plans), self.best("uniform", uniform)
         return Chosen(_plan([best, best_uniform]), None if best_uniform[1] == DIVERGED else best_uniform[0], ended)
 
@@ -164,24 +167,36 @@ class Choosing:
         return [finished[int(i)][0] for i in order]
 
     def best(self, phase: str, plans: list[Plan]) -> tuple[Plan, float]:
-        """The finalist of the best mean validation accuracy over its seeds, and that accuracy. No seed is a final one;
-        each training has another teacher, as far as there are any: plans differ in how much they hang on it."""
-        settings = self.settings
-        seeds = [0, *range(1 + settings.seeds, settings.seeds + settings.finalist_seeds)]
-        means = [self.mean_over(seeds, phase, rank, plan) for rank, plan in enumerate(plans)]
+        """The finalist of the best mean validation accuracy over its seeds, and that accuracy."""
+        trainings = self.in_full(phase, plans)
+        self.trainings.ahead([one for row in trainings for one in row])
+        means = [self.mean_over(rank, row) for rank, row in enumerate(trainings)]
         return max(zip(plans, means, strict=True), key=lambda pair: pair[1])
 
-    def mean_over(self, seeds: list[int], phase: str, rank: int, plan: Plan) -> float:
-        """The plan's mean validation accuracy; DIVERGED where one of its trainings diverged, as it would again."""
-        units = range(rank * len(seeds), (rank + 1) * len(seeds))
-        work = f"{phase} finalists"
-        try:
-            trained = [
-                self.trainings.full(work, f"{phase}-finalist-{rank}-seed{seed}", plan, seed, unit, number)
-                for number, (seed, unit) in enumerate(zip(seeds, units, strict=True))
+    def in_full(self, phase: str, plans: list[Plan]) -> list[list[FullTraining]]:
+        """The full trainings of each finalist. No seed is a final one; each training has another teacher, as far as
+        there are any: plans differ in how much they hang on it."""
+        settings = self.settings
+        seeds = [0, *range(1 + settings.seeds, settings.seeds + settings.finalist_seeds)]
+        return [
+            [
+                self.trainings.of_plan(
+                    f"{phase} finalists", f"{phase}-finalist-{rank}-seed{seed}", plan, seed,
+                    rank * len(seeds) + number, number,
+                )
+                for number, seed in enumerate(seeds)
             ]
+            for rank, plan in enumerate(plans)
+        ]  # fmt: skip
+
+    def mean_over(self, rank: int, trainings: list[FullTraining]) -> float:
+        """A plan's mean validation accuracy; DIVERGED where one of its trainings diverged, as it would again."""
+        try:
+            trained = [self.trainings.full(one) for one in trainings]
         except Diverged as error:
-            self.trainings.meter(work, units.stop * self.settings.recipe.epochs, f"finalist {rank} failed: {error}")
+            last = trainings[-1]
+            done = (last.unit + 1) * self.settings.recipe.epochs
+            self.trainings.meter(last.phase, done, f"finalist {rank} failed: {error}")
             return DIVERGED
         return statistics.fmean(result["accuracy"] for result in trained)
 

@@ -15,11 +15,13 @@ MARGIN = 1.1  # of what is expected: packing and measuring take time beside the 
 @dataclass
 class Deadline:
     """`at` is when all is to be done, in seconds since 1970, None: never. `work` are the epochs of every phase
-    (`SearchSettings.work`), `together` how many trials run at a time, `now` the clock."""
+    (`SearchSettings.work`), `trials` and `trainings` how many trials and full trainings run at a time, `now` the
+    clock."""
 
     at: float | None
     work: Mapping[str, int]
-    together: int = 1
+    trials: int = 1
+    trainings: int = 1
     now: Callable[[], float] = time.time
     _epochs: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})  # seconds; of children?
 
@@ -35,10 +37,10 @@ class Deadline:
         return self.now() + MARGIN * (trial_epochs + self.behind(phase)) * self.epoch <= self.at
 
     def behind(self, phase: str) -> float:
-        """Epochs of the phases behind it, one after another."""
+        """Epochs of the phases behind it, in the time of so many one after another."""
         names = list(self.work)
         after = names[names.index(phase) + 1 :]
-        return sum(self.work[name] / (self.together if name == "uniform" else 1) for name in after)
+        return sum(self.work[name] / (self.trials if name == "uniform" else self.trainings) for name in after)
 
     def late(self, trial_epochs: int) -> float:
         """Seconds by which the least that a search does passes the deadline: one trial of each kind, and what is behind

@@ -40,8 +40,10 @@ from bankwise.search_space.budget import Budget
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import price
+from bankwise.search_space.ranges import in_range
 from bankwise.search_space.space import SearchSpace
 from bankwise.shown import metric_name
+from bankwise.side_by_side import SideBySide, at_once
 from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.engines import Engine, make_engine
 from bankwise.surroundings import Surroundings
@@ -70,6 +72,7 @@ def search(
     metric: str | Callable[..., object] | None = None,
     class_weights: str | Sequence[float] | None = None,
     log: Sequence[str] = (),
+    side_by_side: int | None = None,
 ) -> SearchResult:
     """Search, train and export into the folder `out`; also writes OUT/summary.json. Called again, a killed search
     resumes and a finished one returns its result; with more trials either goes on from its own.
@@ -82,7 +85,9 @@ def search(
     `Budget.parse`; `options` are those of the engine (`bankwise.strategies.engines`), such as {"workers": 2}. `loss`,
     `metric` (the higher the better) and `class_weights` replace those of the recipe (`bankwise.Recipe`), and may be
     functions. Without `out` the folder is runs/NETWORK-DATA-BUDGET. Nothing is printed, unless `progress` shows how far
-    it is, on stderr. `log` names further logs (`bankwise.logs`): tensorboard, wandb, mlflow, optuna.
+    it is, on stderr. `log` names further logs (`bankwise.logs`): tensorboard, wandb, mlflow, optuna. Up to
+    `side_by_side` full trainings are made at a time (None: as many as the engine's workers), each in a process of its
+    own (`bankwise.side_by_side`); that changes no result.
 
     The file of a module in memory names it "in-memory": `load(path, network=module)` gives it back.
 
@@ -94,7 +99,7 @@ def search(
     inputs = take(network, data, settings.space.keep)
     out = _folder(inputs, budget) if out is None else out
     if not progress:
-        return search_in(inputs, budget, out, settings, accounting, on_progress, options, log)
+        return search_in(inputs, budget, out, settings, accounting, on_progress, options, log, side_by_side)
     from bankwise.cli.progress import Display
 
     with Display() as display:
@@ -104,7 +109,7 @@ def search(
             if on_progress is not None:
                 on_progress(event)
 
-        return search_in(inputs, budget, out, settings, accounting, told, options, log)
+        return search_in(inputs, budget, out, settings, accounting, told, options, log, side_by_side)
 
 
 def _folder(inputs: Inputs, budget: str | int) -> Path:
@@ -133,9 +138,11 @@ def search_in(
     on_progress: OnProgress | None = None,
     options: Mapping[str, object] | None = None,
     log: Sequence[str] = (),
+    side_by_side: int | None = None,
 ) -> SearchResult:
     """`search` with network and data that were read (`bankwise.inputs.take`)."""
     check_logs(log)
+    in_range(1, side_by_side=side_by_side)
     keep = inputs.source.keep
     settings = dataclasses.replace(settings, space=dataclasses.replace(settings.space, keep=keep))
     limit = check(inputs, budget, settings, accounting)  # an error before anything is written
@@ -148,6 +155,8 @@ def search_in(
         )
     settings = dataclasses.replace(settings, recipe=recipe)
     task = dataclasses.replace(task, recipe=settings.recipe)
+    wanted = getattr(engine.options, "workers", 1) if side_by_side is None else side_by_side
+    together = 1 if engine.trains_together else at_once(wanted, task, recipe)
     folder = RunFolder(out)
     record = {
         "network": inputs.source.network,
@@ -169,7 +178,7 @@ def search_in(
             with folder.claimed(record):
                 told = Meter({}, on_progress).note
                 with Logs(log, folder.path, folder.read(folder.settings), told) as logs:
-                    _Search(inputs, task, limit, folder, settings, on_progress, engine, logs).run()
+                    _Search(inputs, task, limit, folder, settings, on_progress, engine, logs, together).run()
         result = SearchResult.read(out, inputs.module, allow_code=True)
         if finished:
             told_finished(folder.path, on_progress, "; more trials (--trials) would go on from it")
@@ -200,13 +209,14 @@ class _Search:
     on_progress: OnProgress | None
     engine: Engine
     logs: Logs
+    together: int  # full trainings at a time
 
     def run(self) -> None:
         begin, settings, folder = time.time(), self.settings, self.folder
         self.engine.check()
         work = settings.work(self.inputs.source.network)
-        together = getattr(self.engine.options, "workers", 1)
-        deadline = Deadline(folder.read(folder.settings)["deadline"], work, together)
+        workers = getattr(self.engine.options, "workers", 1)
+        deadline = Deadline(folder.read(folder.settings)["deadline"], work, workers, self.together)
 
         def on_epoch(phase: str, number: int, epoch: EpochReport) -> None:
             deadline.told(phase, epoch.seconds)
@@ -216,25 +226,38 @@ class _Search:
         meter.data(self.inputs.data, settings.recipe)
         inputs, widths = self.choose_widths(meter) if settings.widths else (self.inputs, None)
         task = inputs.task(settings.recipe) if settings.widths else self.task
-        trainings = Trainings(
-            inputs, task, folder, settings.recipe, settings.seed, meter, self.train_in_full(), self.logs
-        )
-        uncompressed = trainings.uncompressed(settings.seeds)
-        space = self.budgeted(task)
-        chosen = Choosing(settings, trainings, space, self.engine, deadline).run()
-        images = self.inputs.data.images
-        dataclasses.replace(chosen.plan, images=images).save(folder.plan)
-        if chosen.uniform in (None, chosen.plan):
-            meter.without("final uniform")
-        searched = trainings.final("searched", chosen.plan, settings.seeds)
-        check_some("the plan", searched)
-        cost = price(task.shape, chosen.plan)
-        uniform, uniform_cost = None, cost
-        if chosen.uniform is not None:
-            dataclasses.replace(chosen.uniform, images=images).save(folder.uniform_plan)
-            same = chosen.uniform == chosen.plan
-            uniform = searched if same else trainings.final("uniform", chosen.uniform, settings.seeds)
-            uniform_cost = price(task.shape, chosen.uniform)
+        with SideBySide(task, self.together, meter) as side_by_side:
+            trainings = Trainings(
+                inputs,
+                task,
+                folder,
+                settings.recipe,
+                settings.seed,
+                meter,
+                self.train_in_full(),
+                self.logs,
+                side_by_side,
+            )
+            uncompressed = trainings.uncompressed(settings.seeds)
+            space = self.budgeted(task)
+            chosen = Choosing(settings, trainings, space, self.engine, deadline).run()
+            images = self.inputs.data.images
+            dataclasses.replace(chosen.plan, images=images).save(folder.plan)
+            finals = [("searched", chosen.plan)]
+            if chosen.uniform is None or chosen.uniform == chosen.plan:
+                meter.without("final uniform")
+            else:
+                finals.append(("uniform", chosen.uniform))
+            trainings.ahead([one for label, plan in finals for one in trainings.finals(label, plan, settings.seeds)])
+            searched = trainings.final("searched", chosen.plan, settings.seeds)
+            check_some("the plan", searched)
+            cost = price(task.shape, chosen.plan)
+            uniform, uniform_cost = None, cost
+            if chosen.uniform is not None:
+                dataclasses.replace(chosen.uniform, images=images).save(folder.uniform_plan)
+                same = chosen.uniform == chosen.plan
+                uniform = searched if same else trainings.final("uniform", chosen.uniform, settings.seeds)
+                uniform_cost = price(task.shape, chosen.uniform)
         if uniform is not None and not trained(uniform):
             meter("test", 0, f"no baseline: all final trainings of the uniform plan failed: {uniform[0][DIVERGED]}")
             uniform = None

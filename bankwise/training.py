@@ -21,6 +21,7 @@ from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import price
 from bankwise.search_space.ranges import SEED, in_range
 from bankwise.shown import metric_name
+from bankwise.side_by_side import SideBySide, at_once
 from bankwise.trainers.recipe import Recipe, aimed
 from bankwise.trainers.rehearsal import rehearse
 from bankwise.trainings import Trainings
@@ -40,15 +41,16 @@ def train_plan(
     loss: str | Callable[..., object] | None = None,
     metric: str | Callable[..., object] | None = None,
     class_weights: str | Sequence[float] | None = None,
+    side_by_side: int = 1,
 ) -> SearchResult:
     """Train, pack and measure `plan` into the folder `out`; also writes OUT/summary.json. Called again, it resumes.
 
-    `data`, `loss`, `metric` and `class_weights` are as in `bankwise.search`; `network` is the module where
-    the plan is of one in memory. With `teacher` the uncompressed network is trained first, over the same
+    `data`, `loss`, `metric`, `class_weights` and `side_by_side` are as in `bankwise.search`; `network` is the module
+    where the plan is of one in memory. With `teacher` the uncompressed network is trained first, over the same
     number of seeds: the plan starts from its weights, each seed from another, and learns from it where the
     recipe distills. Raises BankwiseError for a plan that is not of this network and data.
     """
-    in_range(1, seeds=seeds)
+    in_range(1, seeds=seeds, side_by_side=side_by_side)
     in_range(0, SEED, seed=seed)
     begin, recipe = time.time(), aimed(recipe or Recipe(), loss, metric, class_weights)
     if recipe.distill and not teacher:
@@ -85,10 +87,12 @@ def train_plan(
             work |= {"final searched": seeds * recipe.epochs, "test": 0}
             meter = Meter(work, on_progress, metric_name(metric_of(task)))
             meter.data(inputs.data, recipe)
-            trainings = Trainings(inputs, task, folder, recipe, seed, meter)
             plan.save(folder.plan)
-            uncompressed = trainings.uncompressed(seeds) if teacher else []
-            results = trainings.final("searched", plan, seeds)
+            with SideBySide(task, at_once(side_by_side, task, recipe), meter) as together:
+                trainings = Trainings(inputs, task, folder, recipe, seed, meter, side_by_side=together)
+                uncompressed = trainings.uncompressed(seeds) if teacher else []
+                trainings.ahead(trainings.finals("searched", plan, seeds))
+                results = trainings.final("searched", plan, seeds)
             check_some("the plan", results)
             meter("test", 0, "reading the files back")
             trainings.publish(results)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -20,6 +20,7 @@ from bankwise.search_space.errors import BankwiseError, short
 from bankwise.search_space.files import write_bytes, write_text
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.targets.file.container import read
+from bankwise.side_by_side import FullTraining, SideBySide
 from bankwise.trainers.evaluate import measure_on
 from bankwise.trainers.loop import Diverged, train
 from bankwise.trainers.recipe import Recipe
@@ -32,7 +33,8 @@ TrainInFull = Callable[..., TrialResult]  # (task, plan, recipe, file=, checkpoi
 class Trainings:
     """Full trainings into `folder`. `recipe` is that of each; `seed` is added to the seed of each one.
 
-    `train_in_full` trains one plan: in this process, or as an engine does.
+    `train_in_full` trains one plan: in this process, or as an engine does. With `side_by_side` several are made at a
+    time, ahead of those that ask for them.
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class Trainings:
         meter: Meter,
         train_in_full: TrainInFull = run_trial,
         logs: Logs | None = None,
+        side_by_side: SideBySide | None = None,
     ):
         self.inputs, self.task, self.folder, self.recipe, self.seed = inputs, task, folder, recipe, seed
         self.meter, self.train_in_full = meter, train_in_full
         self.logs = logs or Logs((), folder.path, {})
+        self.side_by_side = side_by_side
         self.teachers: list[nn.Module] = []
+        self._told: set[str] = set()  # labels of those that were made ahead: how they went was told then
 
     def seeded(self, seed: int, epochs: int | None = None) -> Recipe:
         return dataclasses.replace(self.recipe, seed=self.seed + seed, epochs=epochs or self.recipe.epochs)
@@ -60,31 +65,37 @@ class Trainings:
         A seed that diverges gives {DIVERGED: why}. Raises Diverged where all do.
         """
         results: list[dict[str, Any]] = []
+        self.ahead([self._of_uncompressed(seed) for seed in range(seeds)])
         for seed in range(seeds):
-            network = self.untrained(seed)
-            recipe = dataclasses.replace(self.seeded(seed), distill=0.0)
+            one = self._of_uncompressed(seed)
+            network, recipe = cast(nn.Module, one.network), one.recipe
             report = self.meter.epochs("uncompressed", seed, recipe.epochs)
-            checkpoint = self.folder.checkpoints / f"uncompressed-{seed}.pt"
             try:
-                with self.remembered(f"uncompressed-{seed}"):
-                    train(network, self.task.data, recipe, checkpoint=checkpoint, report=report)
+                with self.remembered(one.label):
+                    train(network, self.task.data, recipe, checkpoint=one.checkpoint, report=report)
             except Diverged as error:
                 results.append({DIVERGED: str(error)})
-                self.meter("uncompressed", (seed + 1) * recipe.epochs, f"seed {seed} failed: {error}")
+                self._tell(one, f"seed {seed} failed: {error}")
                 continue
             right = measure_on(network, self.task.data, self.recipe.metric)
             results.append({"accuracy": right, "network": network})
             self.teachers.append(network.eval().requires_grad_(False))
-            self.meter("uncompressed", (seed + 1) * recipe.epochs, self.meter.told(right))
+            self._tell(one, self.meter.told(right))
         check_some("the uncompressed network", results)
         self.task = self.taught(0)
         return results
+
+    def _of_uncompressed(self, seed: int) -> FullTraining:
+        label, recipe = f"uncompressed-{seed}", dataclasses.replace(self.seeded(seed), distill=0.0)
+        return FullTraining(
+            "uncompressed", seed, label, recipe, self.folder.checkpoints / f"{label}.pt", self.untrained(seed)
+        )
 
     @contextmanager
     def remembered(self, label: str) -> Iterator[None]:
         """A training that diverges within is recorded as LABEL.diverged, and is not tried again: it would diverge
         again, and a run that resumes would never end."""
-        record = self.folder.checkpoints / f"{label}.diverged"
+        record = self._diverged(label)
         if record.exists():
             raise Diverged(record.read_text(encoding="utf-8").strip())
         try:
@@ -109,35 +120,70 @@ class Trainings:
         """Train the plan in full over fresh seeds, none of which chose it, each from a float network of its own. A seed
         that diverges gives {DIVERGED: why}."""
         results: list[dict[str, Any]] = []
-        work = f"final {label}"
-        for i in range(seeds):
+        for one in self.finals(label, plan, seeds):
             try:
-                results.append(self.full(work, f"{label}-{i}", plan, 1 + i, i, teacher=i))
+                results.append(self.full(one))
             except Diverged as error:
                 results.append({DIVERGED: str(error)})
-                self.meter(work, (i + 1) * self.recipe.epochs, f"seed {i} failed: {error}")
+                self._tell(one, f"seed {one.unit} failed: {error}")
         return results
 
-    def full(self, phase: str, label: str, plan: Plan, seed: int, unit: int, teacher: int = 0) -> dict[str, Any]:
-        """Train, pack and measure one plan from that teacher; LABEL.json, LABEL.bankwise and LABEL.pt keep it.
+    def finals(self, label: str, plan: Plan, seeds: int) -> list[FullTraining]:
+        """The final trainings of a plan."""
+        return [self.of_plan(f"final {label}", f"{label}-{i}", plan, 1 + i, i, teacher=i) for i in range(seeds)]
+
+    def of_plan(self, phase: str, label: str, plan: Plan, seed: int, unit: int, teacher: int = 0) -> FullTraining:
+        """The training of a plan from that teacher; LABEL.json, LABEL.bankwise and LABEL.pt will keep it."""
+        place = self.folder.checkpoints
+        checkpoint, file = place / f"{label}.pt", place / f"{label}.bankwise"
+        return FullTraining(phase, unit, label, self.seeded(seed), checkpoint, self.taught(teacher).teacher, plan, file)
+
+    def full(self, one: FullTraining) -> dict[str, Any]:
+        """Train, pack and measure one plan.
 
         Raises Diverged where it does, at once where it did before."""
-        result_path, model = self.folder.checkpoints / f"{label}.json", self.folder.checkpoints / f"{label}.bankwise"
-        recipe = self.seeded(seed)
-        if not (result_path.exists() and model.exists()):
-            report = self.meter.epochs(phase, unit, recipe.epochs)
-            checkpoint = self.folder.checkpoints / f"{label}.pt"
-            with self.remembered(label):
-                made = self.train_in_full(
-                    self.taught(teacher), plan, recipe, file=model, checkpoint=checkpoint, report=report
-                )
-            self.folder.write(result_path, made.metrics())
+        plan, model = cast(Plan, one.plan), cast(Path, one.file)
+        if not self._through(one):
+            report = self.meter.epochs(one.phase, one.unit, one.recipe.epochs)
+            task = self.task if one.network is None else dataclasses.replace(self.task, teacher=one.network)
+            with self.remembered(one.label):
+                made = self.train_in_full(task, plan, one.recipe, file=model, checkpoint=one.checkpoint, report=report)
+            self.folder.write(self._result(one), made.metrics())
         self._check(model, plan)
-        result: dict[str, Any] = self.folder.measured(result_path)
-        self.logs.result(phase, unit, result)
-        self.folder.log(f"final {label}", {"phase": "final", "label": label, **result})
-        self.meter(phase, (unit + 1) * recipe.epochs, self.meter.told(result["accuracy"]))
+        result: dict[str, Any] = self.folder.measured(self._result(one))
+        self.logs.result(one.phase, one.unit, result)
+        self.folder.log(f"final {one.label}", {"phase": "final", "label": one.label, **result})
+        self._tell(one, self.meter.told(result["accuracy"]))
         return result | {"model": str(model)}
+
+    def ahead(self, trainings: Sequence[FullTraining]) -> None:
+        """Make what is not made yet of the trainings that will be asked for, several at a time where that may be."""
+        if self.side_by_side is not None:
+            waiting = [one for one in trainings if not self._through(one) and not self._diverged(one.label).exists()]
+            if self.side_by_side.run(waiting, self._keep):
+                self._told.update(one.label for one in trainings if self._through(one))
+
+    def _keep(self, one: FullTraining, made: dict[str, Any] | Diverged | None) -> None:
+        """What came of a training that was made ahead."""
+        self._told.add(one.label)
+        if isinstance(made, Diverged):
+            write_text(self._diverged(one.label), f"{made}\n")
+        elif made is not None:
+            self.folder.write(self._result(one), made)
+
+    def _tell(self, one: FullTraining, text: str) -> None:
+        if one.label not in self._told:
+            self.meter(one.phase, (one.unit + 1) * one.recipe.epochs, text)
+
+    def _through(self, one: FullTraining) -> bool:
+        """Whether a plan's training is; a float network's says so itself, at once."""
+        return one.file is not None and one.file.exists() and self._result(one).exists()
+
+    def _result(self, one: FullTraining) -> Path:
+        return self.folder.checkpoints / f"{one.label}.json"
+
+    def _diverged(self, label: str) -> Path:
+        return self.folder.checkpoints / f"{label}.diverged"
 
     def _check(self, model: Path, plan: Plan) -> None:
         """Raises BankwiseError where the file, which an earlier process may have left, is not of this plan."""

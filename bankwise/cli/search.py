@@ -70,6 +70,7 @@ def search(
         int | None,
         Option(help="Epochs of each of a width's two trainings. Default: those of a trial.", show_default=False),
     ] = None,
+    side_by_side: options.SideBySide = None,
     space: options.SpaceOptions,
     recipe: options.RecipeOptions,
     as_json: options.Json = False,
@@ -82,6 +83,7 @@ def search(
     from bankwise.cli.progress import Display
     from bankwise.report import write_report
     from bankwise.search_space.imports import code_in_files
+    from bankwise.side_by_side import usual
 
     layers = space.settings()
     chosen = searching.SearchSettings(
@@ -105,7 +107,12 @@ def search(
     )
     budgets = parted(budget)
     source = data.source(network, layers.keep)
-    further = {"accounting": accounting, "options": engine_options(context), "log": tuple(log or ())}
+    further = {
+        "accounting": accounting,
+        "options": engine_options(context),
+        "log": tuple(log or ()),
+        "side_by_side": usual(chosen.recipe) if side_by_side is None else side_by_side,
+    }
     if len(budgets) > 1:
         with Display() as display:
             results = search_budgets(network, source, budgets, out, chosen, on_progress=display, **further)

@@ -23,6 +23,7 @@ def train(
     ] = True,
     seeds: options.Seeds = 1,
     seed: options.Seed = 0,
+    side_by_side: options.SideBySide = None,
     recipe: options.RecipeOptions,
     allow_code: options.AllowCode = False,
     as_json: options.Json = False,
@@ -34,6 +35,7 @@ def train(
     from bankwise.cli.progress import Display
     from bankwise.search_settings import SearchSettings
     from bankwise.search_space.plan import Plan
+    from bankwise.side_by_side import usual
     from bankwise.training import train_plan
 
     base = SearchSettings().recipe
@@ -43,6 +45,7 @@ def train(
         result = train_plan(
             given, data.source(given.network, given.keep), out, chosen,
             seeds=seeds, seed=seed, teacher=teacher, on_progress=display,
+            side_by_side=usual(chosen) if side_by_side is None else side_by_side,
         )  # fmt: skip
     summary = result.to_dict()
     if as_json:

@@ -19,6 +19,7 @@ from bankwise.search_space.plan import Plan
 from bankwise.search_space.space import SearchSpace
 from bankwise.search_space.trace import shape_of
 from bankwise.searching import SearchSettings
+from bankwise.side_by_side import FullTraining
 from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.evolution import Evolution
 from bankwise.strategies.ledger import Trials
@@ -76,9 +77,20 @@ def choosing(tmp_path):
 
     def make(*diverging: str) -> Choosing:
         class Trainings:
+            asked: list[str] = []
+
             @staticmethod
-            def full(work, label, *rest):
-                if label.startswith(diverging):
+            def of_plan(phase, label, plan, seed, unit, teacher):
+                return FullTraining(phase, unit, label, Recipe(), Path(), None, plan, Path())
+
+            @classmethod
+            def ahead(cls, trainings):
+                cls.asked += [one.label for one in trainings]
+
+            @classmethod
+            def full(cls, one):
+                assert one.label in cls.asked
+                if one.label.startswith(diverging):
                     raise Diverged("the training diverged: the loss is nan in epoch 1")
                 return {"accuracy": 0.5}
 

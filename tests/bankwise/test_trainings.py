@@ -58,7 +58,7 @@ def test_every_final_training_starts_from_a_float_network_of_its_own(made):
     trainings.final("searched", plan, 2)
     assert [task.teacher for task in tasks] == [first, second]
     for number in range(3):
-        trainings.full("finalists", f"finalist-{number}", plan, number, number, number)
+        trainings.full(trainings.of_plan("finalists", f"finalist-{number}", plan, number, number, number))
     assert [task.teacher for task in tasks[2:]] == [first, second, first]
 
 
@@ -71,16 +71,17 @@ def test_without_float_networks_there_is_no_teacher(made):
 def test_a_file_of_another_plan_is_not_taken_for_the_one_to_be_trained(made):
     """LABEL.bankwise and LABEL.json of an earlier process, or of somebody else, lie in the folder."""
     trainings, tasks, plan = made
-    first = trainings.full("final searched", "searched-0", plan, 1, 0)
-    assert trainings.full("final searched", "searched-0", plan, 1, 0) == first and len(tasks) == 1
+    (asked,) = trainings.finals("searched", plan, 1)
+    first = trainings.full(asked)
+    assert trainings.full(asked) == first and len(tasks) == 1
     last = list(plan.layers)[-1]
     other = dataclasses.replace(plan, layers={**plan.layers, last: Integer(2)})
     with pytest.raises(BankwiseError, match=r"searched-0.bankwise' holds another plan .*; delete it to train that"):
-        trainings.full("final searched", "searched-0", other, 1, 0)
+        trainings.full(dataclasses.replace(asked, plan=other))
     assert len(tasks) == 1
     Path(first["model"]).unlink()
     (trainings.folder.checkpoints / "searched-0.pt").unlink()
-    assert trainings.full("final searched", "searched-0", other, 1, 0)["file_bytes"] != first["file_bytes"]
+    assert trainings.full(dataclasses.replace(asked, plan=other))["file_bytes"] != first["file_bytes"]
     assert len(tasks) == 2
 
 

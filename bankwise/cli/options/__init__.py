@@ -13,7 +13,7 @@ from bankwise.cli.options.limits import (
     OptionalBudget,
 )
 from bankwise.cli.options.space import First, Hidden, Keep, Last, Space, SpaceOptions, VectorBits, Vectors
-from bankwise.cli.options.training import RecipeOptions, Seed, Seeds
+from bankwise.cli.options.training import RecipeOptions, Seed, Seeds, SideBySide
 
 __all__ = [
     "Accounting",
@@ -41,6 +41,7 @@ __all__ = [
     "Run",
     "Seed",
     "Seeds",
+    "SideBySide",
     "Space",
     "SpaceOptions",
     "VectorBits",

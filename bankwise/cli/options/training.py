@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 _TRAINING = "Training"
 
 Seeds = Annotated[int, Option(help="Trainings of the final plan, each with a seed of its own.")]
+SideBySide = Annotated[
+    int | None,
+    Option(
+        help="Full trainings at a time, each in a process of its own; changes no result. Default: on the CPU as many "
+        "as its cores have threads for, else 1.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int,
     Option(
