@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from bankwise.search_space.modules import Norm
-from bankwise.search_space.vector import NotFinite, Storage, Vectors
+from bankwise.search_space.vector import Storage, Vectors
 
 
 def folded_norm(norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,23 +48,16 @@ class _Rounding:
 
     @torch.no_grad()
     def _rounded(self, norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
-        """gamma and beta of the norm that the file will hold; its own, where these are not finite."""
+        """gamma and beta of the norm that the file will hold. Of one that diverges they are not finite, as its loss
+        shows."""
         scale, shift = folded_norm(norm)
-        scale, shift = _left(scale, self.vectors.scale), _left(shift, self.vectors.shift)
+        scale, shift = self.vectors.scale.rounded(scale), self.vectors.shift.rounded(shift)
         return scale * (norm.running_var + norm.eps).sqrt(), shift + norm.running_mean * scale
 
 
 def straight(vector: torch.Tensor | None, storage: Storage) -> torch.Tensor | None:
     """What the storage leaves of a vector; its gradient is the vector's."""
-    return None if vector is None else vector + (_left(vector, storage) - vector).detach()
-
-
-@torch.no_grad()
-def _left(vector: torch.Tensor, storage: Storage) -> torch.Tensor:
-    try:
-        return storage.rounded(vector)
-    except NotFinite:  # the training diverges, which its loss will show
-        return vector
+    return None if vector is None else vector + (storage.rounded(vector.detach()) - vector.detach())
 
 
 def _restored(norm: Any, inputs: tuple[Any, ...], output: object) -> None:

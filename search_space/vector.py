@@ -74,9 +74,10 @@ class Storage(ABC):
         """The share of the vector's energy that its rounding loses, in closed form; `spread` is the standard deviation
         of the channels over their root mean square."""
 
+    @abstractmethod
     def rounded(self, values: torch.Tensor) -> torch.Tensor:
-        """What a file would hold of (channels,), on the device and in the type of `values`."""
-        return self.values("v", self.codes("v", values), len(values)).to(values)
+        """`values` of the `codes` of (channels,), without their detour: trainings round in every step. Of what is not
+        finite, or not in half precision, something that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,9 @@ class Ieee(Storage):
 
     def values(self, name: str, codes: Mapping[str, torch.Tensor], channels: int) -> torch.Tensor:
         return float_values(codes[name], self.bits)
+
+    def rounded(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(_INTEGER[self.bits][0]).to(values.dtype)
 
     def loss(self, channels: int, spread: float) -> float:
         return 0.0
@@ -129,6 +133,12 @@ class Steps(Storage):
             return mine
         return ranged_values(mine, float_values(codes[f"{name}.range"], HALF), self.bits)
 
+    def rounded(self, values: torch.Tensor) -> torch.Tensor:
+        low, high = torch.stack(torch.aminmax(values)).half().float()
+        top = 2**self.bits - 1
+        step = (high - low).clamp(min=_LEAST) / top
+        return (low + ((values - low) / step).round().clamp(0, top) * step).to(values.dtype)
+
     def loss(self, channels: int, spread: float) -> float:
         """A step's square over 12; the channels of a Gaussian spread span about 2 sqrt(2 ln channels) deviations."""
         steps: int = 2**self.bits - 1
@@ -155,6 +165,13 @@ class Powers(Storage):
         signed = 1.0 - 2.0 * (codes[name] >= 8)
         return signed * float_values(codes[f"{name}.top"], HALF) / 2.0 ** (codes[name] % 8)
 
+    def rounded(self, values: torch.Tensor) -> torch.Tensor:
+        sizes = values.abs().float()
+        top = sizes.max().half().float()
+        power = (-(sizes.clamp(min=_LEAST) / top.clamp(min=_LEAST)).log2()).round().clamp(0, 7)
+        signs = torch.where(values < 0, -1.0, 1.0)
+        return torch.copysign(top / 2.0**power, signs).to(values.dtype)
+
     def loss(self, channels: int, spread: float) -> float:
         """The mean of (2^u - 1)^2 for u evenly in -1/2 to 1/2."""
         return 1.5 / (2 * math.log(2)) - 2 * (math.sqrt(2) - math.sqrt(0.5)) / math.log(2) + 1
@@ -174,6 +191,9 @@ class Shared(Storage):
 
     def values(self, name: str, codes: Mapping[str, torch.Tensor], channels: int) -> torch.Tensor:
         return float_values(codes[name], HALF).expand(channels)
+
+    def rounded(self, values: torch.Tensor) -> torch.Tensor:
+        return values.float().mean().half().to(values.dtype).expand(len(values))
 
     def loss(self, channels: int, spread: float) -> float:
         return spread * spread
