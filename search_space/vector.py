@@ -137,7 +137,8 @@ class Steps(Storage):
         low, high = torch.stack(torch.aminmax(values)).half().float()
         top = 2**self.bits - 1
         step = (high - low).clamp(min=_LEAST) / top
-        return (low + ((values - low) / step).round().clamp(0, top) * step).to(values.dtype)
+        found: torch.Tensor = low + ((values - low) / step).round().clamp(0, top) * step
+        return found.to(values.dtype)
 
     def loss(self, channels: int, spread: float) -> float:
         """A step's square over 12; the channels of a Gaussian spread span about 2 sqrt(2 ln channels) deviations."""
