@@ -10,15 +10,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from bankwise.choosing import Choosing
 from bankwise.deadline import Deadline
+from bankwise.expected import Expected, expected
 from bankwise.inputs import Inputs, take
 from bankwise.logs import Logs, check_logs
 from bankwise.made import made
@@ -221,6 +224,7 @@ class _Search:
         )
         uncompressed = trainings.uncompressed(settings.seeds)
         space = self.budgeted(task)
+        hoped = self.expected(space, uncompressed, meter)
         chosen = Choosing(settings, trainings, space, self.engine, deadline).run()
         images = self.inputs.data.images
         dataclasses.replace(chosen.plan, images=images).save(folder.plan)
@@ -260,6 +264,7 @@ class _Search:
             found_by="uniform" if chosen.plan == chosen.uniform else settings.strategy,
             widths=widths,
             ended=chosen.ended,
+            expected=hoped,
             unspent=unspent(space, space.accounting.plan_bytes(cost)),
             made=made(),
             metric=metric_of(task),
@@ -270,6 +275,18 @@ class _Search:
 
     def budgeted(self, task: Task) -> BudgetedSpace:
         return self.settings.budgeted(task, self.budget)
+
+    def expected(
+        self, space: BudgetedSpace, uncompressed: Sequence[Mapping[str, Any]], meter: Meter
+    ) -> Expected | None:
+        """What the search may expect before its trials, told; None where it is for uniform plans."""
+        if self.settings.strategy == "uniform":
+            return None
+        level = statistics.fmean(one["accuracy"] for one in trained(uncompressed))
+        found = expected(space, level, self.settings.seeds, metric_of(self.task))
+        if found is not None:
+            meter.note(f"expected of the closed form's plan over the best uniform one: {found.line}")
+        return found
 
     def choose_widths(self, meter: Meter) -> tuple[Inputs, dict[str, float]]:
         """The network of the best widths; the validation accuracy of each that was tried."""
