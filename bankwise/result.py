@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PHASES = ("search", "uniform")
 SHOWN = ("history", "choices")  # those that a notebook shows
-PLOTS = ("bytes", "choices", "history", "staircase", "next-kib")
+PLOTS = ("bytes", "choices", "history", "staircase", "next-kib", "worth")
 
 
 @dataclass(frozen=True)
