@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bankwise.expected import Expected
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import RUNS, LayerPrice, Price, layer_price
@@ -85,7 +86,7 @@ class PlanReport:
     `uniform` the best uniform plan of the budget (None: none fits), `shadow_prices` what one more KiB would give and
     `unspent` a line on the bytes that it leaves, where these are worth one.
     `smallest`, `largest` and `staircase` are those of `space`; all of these are None where a given plan was priced.
-    `fit` is what a plan takes of the chip that was asked for.
+    `fit` is what a plan takes of the chip that was asked for, `expected` how far the plan may be ahead of `uniform`.
     """
 
     shape: NetworkShape
@@ -103,6 +104,7 @@ class PlanReport:
     staircase: Staircase | None = None
     unspent: str | None = None
     fit: Fit | None = None
+    expected: Expected | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `bankwise plan --json`; its `plan` and the accuracies, which nothing here knows, are None.
@@ -128,6 +130,7 @@ class PlanReport:
             "staircase": self.staircase and self.staircase.to_dict(),
             "one_more": to_dict(self.shadow_prices),
             "unspent": self.unspent,
+            "expected": self.expected and self.expected.to_dict(),
             "chip": self.fit and self.fit.to_dict(),
         }
         if self.smallest is not None and self.largest is not None:

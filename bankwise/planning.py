@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
+from bankwise.expected import expected
 from bankwise.plan_report import PlanReport, PricedPlan, ShadowPrices, Staircase
 from bankwise.search_space.accounting import DEVICE, Accounting, DeviceAccounting, make_accounting
 from bankwise.search_space.budget import Budget
@@ -218,11 +219,11 @@ class _Planner:
             return PlanReport(self.space.shape, self.accounting.name, space=self.space, smallest=smallest,
                               largest=largest, staircase=staircase)  # fmt: skip
         best, more = self._best(free, [budget.bytes, budget.bytes + MORE])
-        cost = price(self.space.shape, best.plan)
+        cost, limited = price(self.space.shape, best.plan), self.under(budget.bytes)
         return PlanReport(
             self.space.shape, self.accounting.name, budget, text, best.plan, cost,
             best.capture, self._uniform(budget.bytes), self._shadow_prices(best, more), self.space, smallest, largest,
-            staircase, unspent(self.under(budget.bytes), self.accounting.plan_bytes(cost)),
+            staircase, unspent(limited, self.accounting.plan_bytes(cost)), expected=expected(limited),
         )  # fmt: skip
 
     def _problem(self, free: BudgetedSpace) -> tuple[Problem, tuple[int, ...]]:

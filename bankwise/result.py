@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from bankwise.expected import Expected
 from bankwise.measuring import Measured
 from bankwise.run_folder import RunFolder
 from bankwise.search_space import strict
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 PHASES = ("search", "uniform")
 SHOWN = ("history", "choices")  # those that a notebook shows
-PLOTS = ("bytes", "choices", "history", "staircase", "next-kib")
+PLOTS = ("bytes", "choices", "history", "staircase", "next-kib", "worth")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class SearchResult:
     the data description under "source". `widths` is the validation accuracy of each network that was tried, `unspent` a
     line on the bytes of the budget that are left, where these are worth one, `made` with which versions, where and when
     it was made, `ended` why the search began no further trial. `metric` is what was measured where "accuracy" is
-    written. `confusion` counts the test images of each class (row) by what the exported file finds (column); None where
-    there are no classes, or more than `bankwise.measuring.MOST_CONFUSED`.
+    written, `expected` what was expected of the closed form before any trial. `confusion` counts the test images of
+    each class (row) by what the exported file finds (column); None where there are no classes, or more than
+    `bankwise.measuring.MOST_CONFUSED`.
     """
 
     folder: Path
@@ -87,6 +89,7 @@ class SearchResult:
     metric: str = "accuracy"
     confusion: tuple[tuple[int, ...], ...] | None = None
     ended: str | None = None
+    expected: Expected | None = None
     module: nn.Module | None = field(default=None, repr=False, compare=False)
     allow_code: bool = field(default=False, repr=False, compare=False)
 
@@ -163,6 +166,7 @@ class SearchResult:
         if self.strategy is not None:
             values |= {"strategy": self.strategy, "found_by": self.found_by, "widths": self.widths}
             values |= {"unspent": self.unspent, "ended": self.ended}
+            values["expected"] = self.expected and self.expected.to_dict()
         uniform = self.uniform and self.uniform.to_dict() | {"plan": str(folder.uniform_plan)}
         return values | {
             "baseline_uniform": uniform,
@@ -220,6 +224,7 @@ class SearchResult:
             metric=stored.metric,
             confusion=stored.confusion,
             ended=stored.ended,
+            expected=stored.expected,
             module=module,
             allow_code=allow_code,
         )
@@ -310,6 +315,7 @@ class _Summary:
     metric: str = "accuracy"
     confusion: tuple[tuple[int, ...], ...] | None = None
     ended: str | None = None
+    expected: Expected | None = None
 
     def __post_init__(self) -> None:
         rows = self.confusion or ()

@@ -1,60 +1,32 @@
-"""The main job: from a network, data and a budget in bytes to the best plan and a file of exactly the planned size.
-
-Phases, each resumable: the widths of the stages where they are searched, the uncompressed network (also the teacher),
-the strategy's own preparation, the search and then uniform plans by the same short trials, the finalists of both, the
-final trainings over several seeds, the test set (read once, at the end).
-"""
+"""The main job: from a network, data and a budget in bytes to the best plan and a file of exactly the planned size."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from bankwise.choosing import Choosing
-from bankwise.deadline import Deadline
 from bankwise.inputs import Inputs, take
 from bankwise.logs import Logs, check_logs
-from bankwise.made import made
-from bankwise.measuring import (
-    DIVERGED,
-    Measured,
-    check_some,
-    confusion,
-    measure_files,
-    measure_networks,
-    metric_of,
-    trained,
-)
+from bankwise.phases import Phases
 from bankwise.progress import Meter, OnProgress, Progress, told_finished
 from bankwise.result import SearchResult
 from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.imports import code_in_files
-from bankwise.search_space.plan import Plan
-from bankwise.search_space.price import price
 from bankwise.search_space.ranges import in_range
 from bankwise.search_space.space import SearchSpace
-from bankwise.shown import metric_name
-from bankwise.side_by_side import SideBySide, at_once
-from bankwise.strategies import BudgetedSpace
-from bankwise.strategies.engines import Engine, make_engine
+from bankwise.side_by_side import at_once
+from bankwise.strategies.engines import make_engine
 from bankwise.surroundings import Surroundings
-from bankwise.trainers.loop import EpochReport
-from bankwise.trainers.recipe import Recipe, aimed
+from bankwise.trainers.recipe import aimed
 from bankwise.trainers.rehearsal import rehearse
-from bankwise.trainers.task import Task
-from bankwise.trainers.trial import TrialResult, run_trial
-from bankwise.trainings import TrainInFull, Trainings
-from bankwise.unspent import unspent
-from bankwise.widths import WidthTrials, best_network, check_network, narrowest, rehearse_widths
+from bankwise.widths import check_network, narrowest, rehearse_widths
 
 
 def search(
@@ -178,7 +150,7 @@ def search_in(
             with folder.claimed(record):
                 told = Meter({}, on_progress).note
                 with Logs(log, folder.path, folder.read(folder.settings), told) as logs:
-                    _Search(inputs, task, limit, folder, settings, on_progress, engine, logs, together).run()
+                    Phases(inputs, task, limit, folder, settings, on_progress, engine, logs, together).run()
         result = SearchResult.read(out, inputs.module, allow_code=True)
         if finished:
             told_finished(folder.path, on_progress, "; more trials (--trials) would go on from it")
@@ -195,137 +167,6 @@ def _deadline(folder: RunFolder, limit: float | None) -> float | None:
     if there.get("time") == limit and isinstance(recorded, float) and not folder.finished():
         return recorded
     return time.time() + limit
-
-
-@dataclass(frozen=True)
-class _Search:
-    """A search under way, phase after phase."""
-
-    inputs: Inputs
-    task: Task
-    budget: Budget
-    folder: RunFolder
-    settings: SearchSettings
-    on_progress: OnProgress | None
-    engine: Engine
-    logs: Logs
-    together: int  # full trainings at a time
-
-    def run(self) -> None:
-        begin, settings, folder = time.time(), self.settings, self.folder
-        self.engine.check()
-        work = settings.work(self.inputs.source.network)
-        workers = getattr(self.engine.options, "workers", 1)
-        deadline = Deadline(folder.read(folder.settings)["deadline"], work, workers, self.together)
-
-        def on_epoch(phase: str, number: int, epoch: EpochReport) -> None:
-            deadline.told(phase, epoch.seconds)
-            self.logs.epoch(phase, number, epoch)
-
-        meter = Meter(work, self.on_progress, metric_name(metric_of(self.task)), on_epoch)
-        meter.data(self.inputs.data, settings.recipe)
-        inputs, widths = self.choose_widths(meter) if settings.widths else (self.inputs, None)
-        task = inputs.task(settings.recipe) if settings.widths else self.task
-        with SideBySide(task, self.together, meter) as side_by_side:
-            trainings = Trainings(
-                inputs,
-                task,
-                folder,
-                settings.recipe,
-                settings.seed,
-                meter,
-                self.train_in_full(),
-                self.logs,
-                side_by_side,
-            )
-            uncompressed = trainings.uncompressed(settings.seeds)
-            space = self.budgeted(task)
-            chosen = Choosing(settings, trainings, space, self.engine, deadline).run()
-            images = self.inputs.data.images
-            dataclasses.replace(chosen.plan, images=images).save(folder.plan)
-            finals = [("searched", chosen.plan)]
-            if chosen.uniform is None or chosen.uniform == chosen.plan:
-                meter.without("final uniform")
-            else:
-                finals.append(("uniform", chosen.uniform))
-            trainings.ahead([one for label, plan in finals for one in trainings.finals(label, plan, settings.seeds)])
-            searched = trainings.final("searched", chosen.plan, settings.seeds)
-            check_some("the plan", searched)
-            cost = price(task.shape, chosen.plan)
-            uniform, uniform_cost = None, cost
-            if chosen.uniform is not None:
-                dataclasses.replace(chosen.uniform, images=images).save(folder.uniform_plan)
-                same = chosen.uniform == chosen.plan
-                uniform = searched if same else trainings.final("uniform", chosen.uniform, settings.seeds)
-                uniform_cost = price(task.shape, chosen.uniform)
-        if uniform is not None and not trained(uniform):
-            meter("test", 0, f"no baseline: all final trainings of the uniform plan failed: {uniform[0][DIVERGED]}")
-            uniform = None
-        meter("test", 0, "reading the files back")
-        trainings.publish(searched)
-        result = SearchResult(
-            folder=folder.path,
-            network=task.shape.network,
-            data=task.data.name,
-            plan=chosen.plan,
-            planned_bytes=cost.file_bytes,
-            paper_bits_per_weight=cost.paper_bits_per_weight,
-            searched=_of_file(measure_files(task, cost, searched), folder),
-            uniform=None if uniform is None else measure_files(task, uniform_cost, uniform),
-            uncompressed=measure_networks(task, uncompressed),
-            trials=(),
-            seconds=time.time() - begin,
-            settings=folder.read(folder.settings),
-            budget=folder.read(folder.settings)["budget"],
-            budget_bytes=self.budget.bytes,
-            accounting=self.budget.accounting,
-            strategy=settings.strategy,
-            found_by="uniform" if chosen.plan == chosen.uniform else settings.strategy,
-            widths=widths,
-            ended=chosen.ended,
-            unspent=unspent(space, space.accounting.plan_bytes(cost)),
-            made=made(),
-            metric=metric_of(task),
-            confusion=confusion(task, folder.model),
-        )
-        folder.write(folder.summary, result.to_dict())
-        self.logs.end(result.to_dict())
-
-    def budgeted(self, task: Task) -> BudgetedSpace:
-        return self.settings.budgeted(task, self.budget)
-
-    def choose_widths(self, meter: Meter) -> tuple[Inputs, dict[str, float]]:
-        """The network of the best widths; the validation accuracy of each that was tried."""
-        done = 0
-
-        def report(network: str, epoch: EpochReport) -> None:
-            nonlocal done
-            done += 1
-            meter("widths", done, f"{network} epoch {epoch.epoch}/{epoch.epochs} {meter.told(epoch.accuracy)}")
-
-        settings = self.settings
-        recipe = dataclasses.replace(
-            settings.recipe, seed=settings.seed, epochs=settings.width_epochs or settings.trial_epochs
-        )
-        trials = WidthTrials(self.inputs, recipe, self.budgeted, self.folder, report)
-        network, accuracies = best_network(trials, settings.widths)
-        return self.inputs.of(network), accuracies
-
-    def train_in_full(self) -> TrainInFull:
-        """One full training: by several processes, where the engine can and the options say so."""
-        return functools.partial(_together, self.engine) if self.engine.trains_together else run_trial
-
-
-def _together(
-    engine: Engine, task: Task, plan: Plan, recipe: Recipe, *, file: Path, checkpoint: Path, report: object
-) -> TrialResult:
-    """As an engine trains: it reports no epochs."""
-    return engine.train_in_full(task, plan, recipe, file, checkpoint)
-
-
-def _of_file(measured: Measured, folder: RunFolder) -> Measured:
-    """The size as it is on disk."""
-    return dataclasses.replace(measured, bytes=folder.model.stat().st_size)
 
 
 __all__ = ["SearchSettings", "search"]

@@ -70,9 +70,9 @@ def mean_capture(space: BudgetedSpace, score: float) -> float:
     return math.exp(score / layer_weights(space).sum())
 
 
-def layer_weights(space: BudgetedSpace) -> np.ndarray:
+def layer_weights(space: BudgetedSpace, constants: Constants = LEARNED) -> np.ndarray:
     """How much each layer counts in `weighted_capture`, (layers,)."""
-    weights: np.ndarray = np.exp(importances(space))
+    weights: np.ndarray = np.exp(importances(space, constants))
     return weights
 
 

@@ -137,6 +137,9 @@ def _print_capture(report: PlanReport, capture: float, screen: Console) -> None:
         if uniform is not None
         else "best uniform plan: none fits the budget",
     )
+    if report.expected is not None:
+        chance, *points = report.expected.lines
+        say(screen, f"expected over the best uniform plan: {chance}", *(f"  {line}" for line in points))
     if report.shadow_prices is not None:
         more = report.shadow_prices
         changed = [_change(name, old, new) for name, (old, new) in more.changes.items()]

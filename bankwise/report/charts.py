@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bankwise.measuring import Sample
 from bankwise.report.chart import Level, Line, Mark, byte_axis, chart, count_axis, value_axis
+from bankwise.report.model import Predicted
 from bankwise.result import Trial
 from bankwise.shown import metric_name, value_of
 from bankwise.trainers.metric import SHARES
@@ -78,6 +79,27 @@ def learning_curves(trials: Sequence[Trial], trainings: Sequence[Training], metr
     axis = value_axis(f"validation {metric_name(metric)}", every, metric in SHARES)
     epochs = count_axis("epoch", max(len(values) for _, _, values in found))
     return chart(f"{axis.title} after each epoch", epochs, axis, lines=lines)
+
+
+def predictions(trials: Sequence[Predicted], metric: str) -> str | None:
+    """What the trials measure against what the others say of them, with its interval; on the diagonal where it comes
+    true. None where there are none."""
+    if not trials:
+        return None
+    values = [value for one in trials for value in (one.value, one.trial.accuracy)]
+    axis = value_axis(f"measured {metric_name(metric)}", values, metric in SHARES)
+    across = value_axis("predicted from the other trials", values, metric in SHARES)
+    marks, lines = [], [Line([(axis.low, axis.low), (axis.high, axis.high)], "plain", "measured as predicted")]
+    for one in trials:
+        low, value, high, measured = (
+            value_of(x, metric=metric) for x in (one.low, one.value, one.high, one.trial.accuracy)
+        )
+        tip = f"{_trial(one.trial)}: predicted {value} ({low} to {high}), measured {measured}"
+        look = "searched" if one.trial.phase == "search" else "uniform"
+        ends = [(min(max(end, across.low), across.high), one.trial.accuracy) for end in (one.low, one.high)]
+        lines.append(Line(ends, look, tip))
+        marks.append(Mark(one.value, one.trial.accuracy, "square" if look == "uniform" else "diamond", look, tip))
+    return chart(f"{axis.title} against {across.title}", across, axis, marks, lines)
 
 
 def _epochs(trial: Trial) -> list[float]:

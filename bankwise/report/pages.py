@@ -19,7 +19,7 @@ from bankwise.report.view import SPLITS, ComparisonView, RunView, comparison_vie
 DPI = 220
 FILTERS = (
     words.accuracy, words.choice, words.count, words.duration, words.filters, words.gain, words.measured, words.number,
-    words.setting, words.share, words.times, words.value,
+    words.points, words.setting, words.share, words.times, words.value,
 )  # fmt: skip
 
 
@@ -71,6 +71,8 @@ def run_plots(view: RunView) -> dict[str, Callable]:
     }
     if run.searched_trials:
         found["history"] = partial(plots.history, run.searched_trials, run.uniform_trials, run.metric)
+    if view.model is not None:
+        found["worth"] = partial(plots.worth, view.model)
     if form is not None:
         found["staircase"] = partial(plots.staircase, form, run.budget_bytes, view.plans[0].name.lower())
         if form.gain > 0:

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bankwise.measuring import Sample
 from bankwise.report import words
 from bankwise.report.closed_form import ClosedForm, PlanPoint
+from bankwise.report.model import Model
 from bankwise.report.parts import Parts, part_names, rows
 from bankwise.report.style import (
     LIGHT,
@@ -206,6 +207,27 @@ def next_kib(form: ClosedForm, theme: Theme = LIGHT) -> Figure:
         _behind_bar(ax, 100 * gain, y, words.gain(gain), theme)
     _layer_axis(ax, names)
     ax.set(xlabel="gain of the mean capture by 1 KiB more (%)", xlim=(0, 118 * max(gains)))
+    return fig
+
+
+def worth(model: Model, theme: Theme = LIGHT) -> Figure:
+    """What some bytes more or fewer at one layer alone are worth by the model, in points, with the interval."""
+    fig = figure(theme, 1.2 + rows_height(len(model.layers)))
+    (ax,) = axes(fig, theme)
+    ax.axvline(0, color=theme.ink, lw=0.9, zorder=1.5)
+    sides = (("more", ">", theme.searched, -0.16), ("fewer", "<", theme.plain, 0.16))
+    for name, marker, colour, shift in sides:
+        found = [(y + shift, one) for y, layer in enumerate(model.layers) if (one := getattr(layer, name)) is not None]
+        if found:
+            places, means = [y for y, _ in found], [100 * one.gain for _, one in found]
+            reach = [
+                [100 * abs(end - one.gain) for _, one in found for end in [getattr(one, at)]] for at in ("low", "high")
+            ]
+            look = {"color": colour, "mec": theme.paper, "ms": 7, "elinewidth": 1.4}
+            ax.errorbar(means, places, xerr=reach, fmt=marker, label=f"{model.bytes:,} bytes {name}", **look)
+    _layer_axis(ax, [layer.name for layer in model.layers])
+    ax.set_xlabel("points of validation accuracy (%)")
+    legend_above(fig, theme, 2, ax.get_legend_handles_labels()[0])
     return fig
 
 

@@ -9,9 +9,10 @@ from itertools import zip_longest
 
 from bankwise.measuring import Measured, Sample
 from bankwise.report import words
-from bankwise.report.charts import against_bytes, learning_curves
+from bankwise.report.charts import against_bytes, learning_curves, predictions
 from bankwise.report.closed_form import KIB, ClosedForm, LayerGain, closed_form
 from bankwise.report.gather import Run
+from bankwise.report.model import Model, model
 from bankwise.report.parts import part_names, totals
 from bankwise.report.plots import UNIFORM
 from bankwise.report.repeat import command, surroundings
@@ -93,6 +94,8 @@ class RunView:
     seeds: tuple[SeedRow, ...]
     first: str | None  # the metric against bytes
     curves: str | None
+    model: Model | None
+    predictions: str | None  # measured trials against what the others say of them
     confused: tuple[tuple[str, str, int, float], ...]  # classes that are taken for others most: share of the first
     kib: int = KIB
 
@@ -121,7 +124,7 @@ class ComparisonView:
 
 def run_view(run: Run) -> RunView:
     """What the page of one run shows."""
-    form, name = closed_form(run), words.plan_name(run)
+    form, fitted, name = closed_form(run), model(run), words.plan_name(run)
     same = run.plan == run.uniform_plan
     prices, networks = {name: run.price}, [_row(run, name, run.searched)]
     if same and form is not None:
@@ -159,6 +162,8 @@ def run_view(run: Run) -> RunView:
         seeds=tuple(row for network in networks for row in _seeds(network)),
         first=against_bytes(drawn, _levels([run.uncompressed], "validation"), run.metric, run.trials, exported=True),
         curves=learning_curves(run.trials, _trainings(run, name), run.metric),
+        model=fitted,
+        predictions=None if fitted is None else predictions(fitted.trials, run.metric),
         confused=_confused(run),
     )
 

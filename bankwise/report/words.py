@@ -91,6 +91,11 @@ def gain(relative: float) -> str:
     return f"{100 * relative:+.0f} %" if abs(relative) >= 0.1 else f"{100 * relative:+.2g} %"
 
 
+def points(share: float) -> str:
+    """A difference of shares in points."""
+    return f"{100 * share:+.2f}"
+
+
 def measured(metric: str) -> str:
     """The metric's name."""
     return metric_name(metric)

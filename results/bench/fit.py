@@ -131,10 +131,10 @@ def fitted_without(tables: Iterable[Table], name: str) -> Constants:
 FREE = ("slope_mean", "slope", "tilt", "smooth", "family", "own", "together", "noise")
 
 
-def fit_deviations(tables: Iterable[Table]) -> Deviations:
+def fit_deviations(tables: Iterable[Table], constants: Constants = LEARNED) -> Deviations:
     """The likeliest deviations of the prior, one for all settings; a weak pull to DEVIATIONS keeps those in bounds that
     the table does not tell."""
-    parts = [(Prior(SETTINGS[table.name].space, DEVIATIONS), *usable(table)[:2]) for table in tables]
+    parts = [(Prior(SETTINGS[table.name].space, DEVIATIONS, constants), *usable(table)[:2]) for table in tables]
     start = np.log([getattr(DEVIATIONS, name) for name in FREE])
 
     def loss(vector: np.ndarray) -> float:

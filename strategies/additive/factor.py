@@ -33,7 +33,7 @@ class Factor:
         return np.asarray(cho_solve((self.lower, True), values, check_finite=False)) if self.rows else values
 
     def halved(self, values: np.ndarray) -> np.ndarray:
-        """The factor's inverse times `values` (rows,)."""
+        """The factor's inverse times `values` (rows,) or (rows, n)."""
         return np.asarray(solve_triangular(self.lower, values, lower=True, check_finite=False)) if self.rows else values
 
     def drawn(self, rng: np.random.Generator) -> np.ndarray:

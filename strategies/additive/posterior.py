@@ -57,11 +57,22 @@ class Posterior:
 
     def mean(self, plans: np.ndarray) -> np.ndarray:
         """Of the logits of `plans` (p, layers)."""
-        return np.asarray(self._prior_mean(plans) + self.covariance(plans) @ self._left())
+        return np.asarray(self.prior_mean(plans) + self.covariance(plans) @ self._left())
 
     def mean_of_tried(self) -> np.ndarray:
         """The same for the plans tried, (trials,): their values less what of each is noise."""
         return np.asarray(self.values - self.prior.deviations.noise**2 * self._left())
+
+    def ahead(self, plans: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far the noiseless logits of `plans` (p, layers) are above that of one plan `of` (layers,): means and
+        deviations, (p,)."""
+        both = np.concatenate([plans, of[None]])
+        to_tried = self.covariance(both)
+        before = np.array([self.covariance(pair, pair) for pair in (np.array([plan, of]) for plan in plans)])
+        before = before.reshape(-1, 2, 2) @ (1, -1) @ (1, -1)
+        shown = self._values_factor.halved((to_tried[:-1] - to_tried[-1]).T)
+        means = self.mean(both)
+        return means[:-1] - means[-1], np.sqrt(np.maximum(before - (shown**2).sum(0), 0))
 
     def together(self, plans: np.ndarray) -> np.ndarray:
         """The part of that mean which is not a sum over layers, (p,)."""
@@ -98,10 +109,16 @@ class Posterior:
             for x, s, k in zip(prior.x, sums, prior.covariance, strict=True)
         ]
 
-    def _prior_mean(self, plans: np.ndarray) -> np.ndarray:
+    def precision(self) -> np.ndarray:
+        """The inverse of the covariance of the trials' values, (trials, trials)."""
+        root = self._values_factor.halved(np.eye(len(self.plans)))
+        return np.asarray(root.T @ root)
+
+    def prior_mean(self, plans: np.ndarray) -> np.ndarray:
+        """Of the logits of `plans` (p, layers), before any trial."""
         total = sum(x[plans[:, i]] for i, x in enumerate(self.prior.x))
         return np.asarray(self.prior.deviations.slope_mean * total)
 
     def _left(self) -> np.ndarray:
         """What the trials show beyond the prior's mean, in the units of `_carried`."""
-        return self._values_factor.solved(self.values - self._prior_mean(self.plans))
+        return self._values_factor.solved(self.values - self.prior_mean(self.plans))

@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.learned import LEARNED, Constants
 from bankwise.strategies.portfolio import families
 from bankwise.strategies.scores import layer_weights, log_capture, weighted_capture
 
@@ -57,13 +58,13 @@ class Prior:
     """Of every layer `x` (choices,), the `covariance` (choices, choices) of smooth, family and own together, and how
     `alike` (choices, choices) two choices are, 0 to 1. `best` is the closed form's plan."""
 
-    def __init__(self, space: BudgetedSpace, deviations: Deviations) -> None:
-        scores = weighted_capture(space)
+    def __init__(self, space: BudgetedSpace, deviations: Deviations, constants: Constants = LEARNED) -> None:
+        scores = weighted_capture(space, constants)
         self.best = tuple(int(i) for i in space.solve(scores))
         self.x = [row - row[i] for row, i in zip(scores, self.best, strict=True)]
-        self._weights = layer_weights(space)
+        self._weights = layer_weights(space, constants)
         self._near, self._same = [], []
-        for i, (captures, kinds) in enumerate(zip(log_capture(space), families(space), strict=True)):
+        for i, (captures, kinds) in enumerate(zip(log_capture(space, constants), families(space), strict=True)):
             layer = space.space.shape.layers[i]
             where = np.column_stack([np.log(np.maximum(space.costs[i], 1)), captures]) / deviations.length
             self._near.append(np.exp(-((where[:, None] - where[None]) ** 2).sum(-1) / 2))

@@ -5,17 +5,34 @@ Priors are learned in logits, and what a unit of the closed form is worth in log
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.special import logit
 
 from bankwise.strategies.additive.posterior import Posterior
 from bankwise.strategies.additive.prior import Prior
 
+EDGE = 1e-3  # accuracies are kept this far from 0 and 1
 WORTHS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # factors of the terms
 NOISES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # of the noise
+LEAST = 8  # trials, of fewer the likelihood says next to nothing
 TRUST = 1.0  # deviation of the logarithms of both factors
+
+
+def fitted(prior: Prior, plans: Sequence[tuple[int, ...]], accuracies: Sequence[float]) -> Posterior:
+    """What all trials say together, of a prior that is scaled as they ask where they are enough."""
+    posterior = Posterior(prior)
+    for plan, accuracy in zip(plans, accuracies, strict=True):
+        posterior.add(plan, as_logit(accuracy))
+    return posterior.under(likeliest(prior, posterior)) if len(plans) >= LEAST else posterior
+
+
+def as_logit(accuracy: float) -> float:
+    """Of an accuracy that is kept off 0 and 1."""
+    return float(logit(np.clip(accuracy, EDGE, 1 - EDGE)))
 
 
 def likeliest(prior: Prior, posterior: Posterior) -> Prior:

@@ -17,11 +17,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from bankwise.strategies.additive.posterior import Posterior
 from bankwise.strategies.additive.prior import DEVIATIONS, Prior
-from bankwise.strategies.additive.scale import likeliest
+from bankwise.strategies.additive.scale import as_logit, likeliest
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.moves import Moves
@@ -31,7 +31,6 @@ from bankwise.strategies.scores import total
 SHARE = 0.25  # of a posterior deviation that a draw takes
 LEADERS, CHILDREN = 3, 4  # plans from which local moves go, and how many of these in all
 SCALED = (8, 16, 32, 64, 128, 256)  # trials after which the prior is scaled anew
-EDGE = 1e-3  # accuracies are kept this far from 0 and 1
 
 
 class Thompson(Strategy):
@@ -69,7 +68,7 @@ class Thompson(Strategy):
         return [self.moves.mutated(leaders[int(self.rng.integers(len(leaders)))], self.rng) for _ in range(CHILDREN)]
 
     def _observe(self, indices: tuple[int, ...], accuracy: float) -> None:
-        self.posterior.add(indices, float(logit(np.clip(accuracy, EDGE, 1 - EDGE))))
+        self.posterior.add(indices, as_logit(accuracy))
         if len(self.posterior.plans) in SCALED:
             self.posterior = self.posterior.under(likeliest(self.prior, self.posterior))
 

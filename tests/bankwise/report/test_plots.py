@@ -25,7 +25,7 @@ def drawn(run: Run, request) -> dict[str, Figure]:
 
 
 def test_every_axis_says_what_it_is(drawn: dict[str, Figure], run: Run):
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     for fig in drawn.values():
         for ax in fig.axes:
             assert any(unit in ax.get_xlabel() for unit in ("bytes", "bits per weight", "trial", "%"))

@@ -23,7 +23,7 @@ from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource
 from bankwise.training import train_plan
 
-PLOTS = {"staircase", "bytes", "choices", "history", "next-kib"}
+PLOTS = {"staircase", "bytes", "choices", "history", "next-kib", "worth"}
 
 
 AWKWARD = """$\\frac{$ [/b] <script>alert("it's")</script> &amp; {{ 7 * 7 }}"""
@@ -143,12 +143,13 @@ def test_sections_and_tables_are_whole(page: Page):
         "The choice of each layer",
         "Learning curves",
         "The search",
+        "What the trials say of a byte",
         "The gain of one more KiB",
         "Computation, for one image",
         "How it was made",
     ]
     assert page.tags.count("section") == len(page.headings) and page.tags.count("h1") == 1
-    assert len(page.tables) == 13  # the seeds, what is confused and the trials among them
+    assert len(page.tables) == 14  # the seeds, what is confused and the trials among them
     for table in page.tables:
         assert len({sum(span for _, span in row) for row in table}) == 1  # rows of one width
         heads = [row for row in table if row[-1][0] == "th"]
@@ -158,7 +159,7 @@ def test_sections_and_tables_are_whole(page: Page):
 
 
 def test_every_figure_has_a_caption(page: Page):
-    charts = 2  # against bytes, and the learning curves
+    charts = 3  # against bytes, the learning curves, and what trials say of each other
     assert page.source.count("<figure>") == page.source.count("<figcaption><strong>") == len(PLOTS) + charts
     assert page.source.count('<svg class="chart"') == charts
     assert "sample standard deviation over 2 seeds" in page.words and "validation split" in page.words
