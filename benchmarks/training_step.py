@@ -3,11 +3,12 @@
     python benchmarks/training_step.py [--network vgg_small] [--batch 128] [--choices 12] [--steps 8] [--amp]
 
 Variants, each in a process of its own for the memory, in turns for the time: `plain` (nn.Conv2d), `child` (every layer
-stacked, materialized), `supernet` (weights mixed, all choices of every layer, architecture gradients included) and
-`feature maps` (the same choices mixed by their outputs: one convolution a choice). Images are 32x32. Times are the
-processor's, of one thread: other work on the machine does not count. With --amp steps are in bfloat16, as `amp: auto`
-has them where the processor multiplies it, and so is the yardstick, which is then about half as long. Last come what a
-batch costs before the step: its images picked, cropped and mirrored, as a share of the plain step.
+stacked, materialized), `child, 4-bit norms` (the same with scales and shifts in 4 bits, which trainings round),
+`supernet` (weights mixed, all choices of every layer, architecture gradients included) and `feature maps` (the same
+choices mixed by their outputs: one convolution a choice). Images are 32x32. Times are the processor's, of one thread:
+other work on the machine does not count. With --amp steps are in bfloat16, as `amp: auto` has them where the processor
+multiplies it, and so is the yardstick, which is then about half as long. Last come what a batch costs before the step:
+its images picked, cropped and mirrored, as a share of the plain step.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from bankwise.strategies.frontier import frontier
 from bankwise.strategies.scores import log_capture
 from bankwise.trainers.augment import Augmentation
 
-VARIANTS = ("plain", "child", "supernet", "feature maps")
+COARSE = "child, 4-bit norms"
+VARIANTS = ("plain", "child", COARSE, "supernet", "feature maps")
 
 
 class MapMixture(nn.Module):
@@ -77,12 +79,13 @@ def make(variant: str, reference: str, choices: int) -> nn.Module:
     if variant == "plain":
         return network
     shape = trace(network, reference, (3, 32, 32), 10)
-    searched = SearchSpace(shape, SpaceSettings(first=("int8",), last=("int8",)))
+    vectors = ("v4",) if variant == COARSE else None
+    searched = SearchSpace(shape, SpaceSettings(first=("int8",), last=("int8",), vectors=vectors))
     prices = searched.prices
     least = prices.fixed_file_bytes + sum(int(row.min()) for row in prices.file_bytes)
     space = BudgetedSpace(searched, Budget(least + shape.weights // 64))  # about an eighth of a bit a weight
     scores = log_capture(space)
-    if variant == "child":
+    if variant in ("child", COARSE):
         plan = space.plan(space.solve(scores))
         assert any(isinstance(choice, Stacked) for choice in plan.layers.values())
         return build_child(network, shape, plan, 0)
@@ -179,12 +182,12 @@ def main() -> None:
                 times[variant].append(seconds)
     del steppers
     memory = {variant: peak_bytes(variant, options) for variant in VARIANTS}
-    print(f"{'variant':14} {'ms a step':>10} {'ratio':>6} {'peak MB':>9} {'ratio':>6}")
+    print(f"{'variant':18} {'ms a step':>10} {'ratio':>6} {'peak MB':>9} {'ratio':>6}")
     for variant in VARIANTS:
         ratio = statistics.median(np.array(times[variant]) / np.array(times["plain"]))
         milliseconds = 1e3 * statistics.median(times[variant])
         share = memory[variant] / memory["plain"]
-        print(f"{variant:14} {milliseconds:10.0f} {ratio:6.2f} {memory[variant] / 1e6:9.0f} {share:6.2f}")
+        print(f"{variant:18} {milliseconds:10.0f} {ratio:6.2f} {memory[variant] / 1e6:9.0f} {share:6.2f}")
     share = statistics.median(np.array(times["augmentation"]) / np.array(times["plain"]))
     print(f"a batch picked, cropped and mirrored: {share:.1%} of the plain step")
 
