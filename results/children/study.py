@@ -59,9 +59,9 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("small@0.25", "fashion-mnist", 2048, 12_000, 1 / 3),
-    Setting("small@0.5", "cifar10", 4096, 9000, 1 / 3),
-    Setting("resnet8@0.5", "cifar10", 3072, 7500, 2 / 5),
+    Setting("small@0.25", "fashion-mnist", 1200, 12_000, 1 / 3),
+    Setting("small@0.5", "cifar10", 3072, 9000, 1 / 3),
+    Setting("resnet8@0.5", "cifar10", 1536, 7500, 2 / 5),
 )
 SEEDS = 3
 BASE = Recipe(threads=1, whiten=True, shift=2)
