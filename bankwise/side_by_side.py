@@ -22,6 +22,7 @@ from bankwise.progress import Meter
 from bankwise.search_space.files import write_bytes
 from bankwise.search_space.plan import Plan
 from bankwise.strategies.engines.crew import ENDED, EPOCH, Crew, NotSent, Report, TaskFiles
+from bankwise.trainers.data_sets.pixels import IN_MEMORY_BYTES
 from bankwise.trainers.device import chosen_device
 from bankwise.trainers.loop import Diverged, EpochReport, optimizer_steps, train
 from bankwise.trainers.recipe import Recipe
@@ -61,8 +62,11 @@ def usual(recipe: Recipe) -> int:
 
 
 def at_once(most: int, task: Task, recipe: Recipe) -> int:
-    """How many full trainings run at a time, up to `most`: on the CPU no more than its cores have threads for."""
+    """How many full trainings run at a time, up to `most`: on the CPU no more than its cores have threads for, and one
+    where the images are too many to be written once more for other processes."""
     device = chosen_device(recipe.device)
+    if task.data.train_x.nbytes > IN_MEMORY_BYTES:
+        return 1
     if most == 1 or device.type != "cpu":
         return most
     threads = threads_for(task.network, task.data, recipe, recipe.batch, device)

@@ -125,6 +125,14 @@ def test_no_more_at_once_than_cores_have_threads_for(monkeypatch, most, threads,
     assert usual(recipe) == cores
 
 
+def test_large_images_are_not_written_once_more(monkeypatch):
+    task, recipe = take(None, SOURCE).task(RECIPE), RECIPE
+    monkeypatch.setattr(bankwise.side_by_side, "cores", lambda: 4)
+    assert at_once(4, task, recipe) == 4
+    monkeypatch.setattr(bankwise.side_by_side, "IN_MEMORY_BYTES", task.data.train_x.nbytes - 1)
+    assert at_once(4, task, recipe) == 1
+
+
 def test_epochs_of_several_phases_are_told_as_one_after_another():
     """By hand: the second phase's epochs count from when the first is through; half of its work was done before."""
     seen: list[tuple[str, int]] = []
