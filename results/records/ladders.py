@@ -115,17 +115,17 @@ FASHION = Ladder(
 CIFAR10 = Ladder(
     data="cifar10",
     networks={
-        8192: ("small", "resnet20"),
+        8192: ("small@0.7", "small"),
         11_400: ("small", "resnet20"),
         16_384: ("small@1.5", "resnet20"),
         32_768: ("small@2", "resnet20", "vgg_small@0.5"),
         65_536: ("resnet20@1.5", "vgg_small@0.5"),
         131_072: ("resnet20@2", "vgg_small"),
     },
-    recipe=Recipe(batch=250, threads=1),
-    floating=20,
+    recipe=Recipe(batch=250, threads=1, whiten=True, shift=2),  # what paid in results/recipes
+    floating=15,
     short=4,
-    full=40,
+    full=30,
     seeds=3,
     validation=1 / 10,
     goals=(85.0, 90.0),
