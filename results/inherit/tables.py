@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from results.bench.taus import Tau, bootstrapped
 
-EPOCHS = (1, 2, 4, 8)  # of a trial from the float network; those that inherit have all but the last
 FROM_FLOAT = "from float"
 
 
@@ -59,29 +57,32 @@ class Trials:
 
 
 def _tau(one: np.ndarray, other: np.ndarray) -> float:
-    return float(kendalltau(one, other).statistic)
+    """Kendall's tau-b, without the test that makes scipy's slow in a bootstrap."""
+    pairs = [np.sign(values[:, None] - values) for values in (one, other)]
+    return float((pairs[0] * pairs[1]).sum() / np.sqrt((pairs[0] ** 2).sum() * (pairs[1] ** 2).sum()))
 
 
-def worth(tau: float, fresh: Sequence[float]) -> str:
-    """How many epochs from the float network have that tau: `fresh` are those after EPOCHS; between them by the
-    logarithm of the epochs.
+def worth(tau: float, fresh: Mapping[int, float]) -> str:
+    """How many epochs from the float network have that tau: `fresh` by epochs, read between them by the logarithm of
+    the epochs.
 
-    >>> worth(0.6, [0.4, 0.5, 0.7, 0.8]), worth(0.3, [0.4, 0.5, 0.7, 0.8])
+    >>> worth(0.6, {1: 0.4, 2: 0.5, 4: 0.7}), worth(0.3, {1: 0.4, 2: 0.5, 4: 0.7})
     ('2.8', '< 1')
     """
-    rising = np.maximum.accumulate(fresh)
+    epochs, rising = list(fresh), np.maximum.accumulate(list(fresh.values()))
     if tau < rising[0]:
-        return f"< {EPOCHS[0]}"
+        return f"< {epochs[0]}"
     if tau > rising[-1]:
-        return f"> {EPOCHS[-1]}"
-    return f"{2 ** np.interp(tau, rising, np.log2(EPOCHS)):.1f}"
+        return f"> {epochs[-1]}"
+    return f"{2 ** np.interp(tau, rising, np.log2(epochs)):.1f}"
 
 
 def taus(fields: Mapping[str, Trials]) -> str:
-    lines = _head("plans", "trials", *(f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in EPOCHS))
+    columns = sorted({epochs for of in fields.values() for rows in of.found.values() for epochs in rows})
+    lines = _head("plans", "trials", *(f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in columns))
     for name, of in fields.items():
         for way, rows in of.found.items():
-            cells = [str(of.interval(of.tau, way, epochs)) if epochs in rows else "-" for epochs in EPOCHS]
+            cells = [str(of.interval(of.tau, way, epochs)) if epochs in rows else "-" for epochs in columns]
             lines.append(_row(name, way, *cells))
     return "\n".join(lines) + "\n"
 
@@ -90,7 +91,7 @@ def values(fields: Mapping[str, Trials]) -> str:
     lines = _head("plans", "trials", "epochs", "tau, less that from float", "worth as many epochs from float")
     for name, of in fields.items():
         every = np.arange(len(of.truth))
-        fresh = [of.tau(FROM_FLOAT, epochs, every) for epochs in EPOCHS]
+        fresh = {epochs: of.tau(FROM_FLOAT, epochs, every) for epochs in of.found[FROM_FLOAT]}
         for way, epochs in _ways(of):
             worth_of = worth(of.tau(way, epochs, every), fresh)
             lines.append(_row(name, way, str(epochs), _signed(of.interval(of.less, way, epochs)), worth_of))
@@ -106,10 +107,18 @@ def gains(fields: Mapping[str, Trials]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def searches(found: Mapping[bool, list[Mapping[str, np.ndarray]]]) -> str:
-    """By whether trials inherit: of each search its `accuracies`, `truth`, `generations` and `shared` layers."""
-    lines = _head("trials", "tau within a search", "four best by trial, %", "layers shared", "points a generation")
-    for inherits, of in found.items():
+def searches(found: Mapping[tuple[int, bool], list[Mapping[str, np.ndarray]]]) -> str:
+    """By epochs and whether trials inherit: of every search `accuracies`, `truth`, `generations`, `shared` layers."""
+    lines = _head(
+        "epochs",
+        "searches",
+        "trials",
+        "tau within a search",
+        "four best by trial, %",
+        "layers shared",
+        "points a generation",
+    )
+    for (epochs, inherits), of in found.items():
         order = [_tau(one["accuracies"], one["truth"]) for one in of]
         best = [100 * one["truth"][np.argsort(-one["accuracies"], kind="stable")[:4]].mean() for one in of]
         cells = ["-", "-"]
@@ -118,7 +127,7 @@ def searches(found: Mapping[bool, list[Mapping[str, np.ndarray]]]) -> str:
             slopes = [np.polyfit(one["generations"], rows, 1)[0] for one, rows in zip(of, over, strict=True)]
             cells = [_spread([float(np.nanmean(one["shared"])) for one in of], ".1f"), _spread(slopes, "+.2f")]
         way = "inherit, teacher" if inherits else FROM_FLOAT
-        lines.append(_row(way, _spread(order, ".2f"), _spread(best, ".1f"), *cells))
+        lines.append(_row(str(epochs), str(len(of)), way, _spread(order, ".2f"), _spread(best, ".1f"), *cells))
     return "\n".join(lines) + "\n"
 
 

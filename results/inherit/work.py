@@ -6,23 +6,28 @@ import numpy as np
 
 from bankwise.strategies import make_strategy
 from results.inherit.descent import Trained, shared, try_plan
-from results.inherit.fields import SHIFT, TRUTHS, field
+from results.inherit.fields import SEARCH_SEED, TRIAL_SEED, field
 
 TRIALS = 32  # of a search
 
 
 def fresh(name: str, root: str, cache: str, seed: int, epochs: int) -> dict:
-    """Accuracies (n,) of all plans, each started from the float network."""
+    """Accuracies (n,), None for the parents of `seed`; each started from the float network."""
     of = field(name, root, cache)
-    recipe = of.recipe(epochs, seed)
-    return {"accuracies": [try_plan(of.task, of.space, plan, recipe, None, "teacher")[1] for plan in of.plans]}
+    numbers, recipe = of.parents(seed), of.recipe(epochs, TRIAL_SEED + seed)
+    return {
+        "accuracies": [
+            None if number in numbers else try_plan(of.task, of.space, plan, recipe, None, "teacher")[1]
+            for number, plan in enumerate(of.plans)
+        ]
+    }
 
 
 def inherited(name: str, root: str, cache: str, seed: int, fit: str, epochs: int) -> dict:
     """Accuracies (n,), None for the parents; each started from the nearest of these, which are trained in full."""
     of = field(name, root, cache)
-    numbers, recipe = of.parents(seed), of.recipe(epochs, SHIFT + seed)
-    parents = {number: of.trained(number, SHIFT + seed) for number in numbers}
+    numbers, recipe = of.parents(seed), of.recipe(epochs, TRIAL_SEED + seed)
+    parents = {number: of.trained(number, TRIAL_SEED + seed) for number in numbers}
     accuracies: list[float | None] = []
     taken: list[int | None] = []
     for number, plan in enumerate(of.plans):
@@ -37,7 +42,7 @@ def chain(name: str, root: str, cache: str, seed: int, fit: str, epochs: int) ->
     """Accuracies (n,) of all plans, tried one after another in an order drawn by the seed, each started from the
     nearest that was tried before it, whatever that had started from; and the generation of each."""
     of = field(name, root, cache)
-    recipe = of.recipe(epochs, SHIFT + seed)
+    recipe = of.recipe(epochs, TRIAL_SEED + seed)
     tried: list[Trained] = []
     accuracies, generations, taken = [0.0] * len(of.plans), [0] * len(of.plans), [0] * len(of.plans)
     for number in np.random.default_rng((6, seed)).permutation(len(of.plans)).tolist():
@@ -55,7 +60,7 @@ def search(name: str, root: str, cache: str, seed: int, epochs: int, inherits: b
     of = field(name, root, cache)
     strategy, recipe, tried = (
         make_strategy("evolution", of.space, seed),
-        of.recipe(epochs, SHIFT + seed),
+        of.recipe(epochs, SEARCH_SEED + seed),
         list[Trained](),
     )
     accuracies: list[float] = []
@@ -76,8 +81,8 @@ def search(name: str, root: str, cache: str, seed: int, epochs: int, inherits: b
     }  # fmt: skip
 
 
-def in_full(name: str, root: str, cache: str, plan: list[int]) -> dict:
-    """Accuracies of full trainings from the float network, one a seed of TRUTHS."""
+def in_full(name: str, root: str, cache: str, plan: list[int], seed: int) -> dict:
+    """The accuracy after a full training from the float network."""
     of = field(name, root, cache)
-    recipes = [of.recipe(of.setting.recipe.epochs, seed) for seed in TRUTHS]
-    return {"accuracies": [try_plan(of.task, of.space, plan, recipe, None, "teacher")[1] for recipe in recipes]}
+    recipe = of.recipe(of.setting.recipe.epochs, seed)
+    return {"accuracy": try_plan(of.task, of.space, plan, recipe, None, "teacher")[1]}

@@ -13,8 +13,8 @@ from bankwise.search_space.layer import build_child
 from results.bench.setting import SETTINGS
 from results.inherit import study, tables, work
 from results.inherit.descent import FITS, Nearness, Trained, shared, start
-from results.inherit.fields import DEEP, FAMILIES, MUTANTS, PARENTS, PLANS, Field, deep_plans
-from results.inherit.tables import EPOCHS, FROM_FLOAT, Trials, worth
+from results.inherit.fields import TABLES, Field
+from results.inherit.tables import FROM_FLOAT, Trials, worth
 
 NAME = "digits-500"
 SPACE = SETTINGS[NAME].space
@@ -97,8 +97,10 @@ def test_a_chain_counts_generations_and_begins_at_the_float_network(small, monke
         before = [Trained(small.plans[i], None, None, found["generations"][i]) for i in order[:at]]
         parent = nearness.nearest(small.plans[number], before)
         assert found["generations"][number] == (0 if parent is None else 1 + parent.generation)
-    fresh = work.fresh(NAME, "", "", 100, 1)
-    assert found["accuracies"][order[0]] == fresh["accuracies"][order[0]]
+    monkeypatch.setattr(small, "parents", lambda seed: [i for i in range(6) if i != order[0]])
+    fresh = work.fresh(NAME, "", "", 0, 1)["accuracies"]
+    assert [one is None for one in fresh] == [i != order[0] for i in range(6)]
+    assert found["accuracies"][order[0]] == fresh[order[0]]
 
 
 def test_a_search_that_inherits_begins_as_one_that_does_not(small, monkeypatch):
@@ -109,21 +111,11 @@ def test_a_search_that_inherits_begins_as_one_that_does_not(small, monkeypatch):
     assert fresh["generations"] == [0, 0, 0] and inherits["generations"][:2] == [0, 1]
 
 
-def test_mutants_of_the_deep_network_fit_and_are_near_their_parents():
-    plans = deep_plans(DEEP.space)
-    assert len(set(plans)) == len(plans) == FAMILIES * (1 + MUTANTS)
-    assert all(DEEP.space.fits(plan) for plan in plans)
-    for i, plan in enumerate(plans[FAMILIES:]):
-        assert shared(plan, plans[i // MUTANTS]) < len(plan)
-    kept = [shared(plan, plans[i // MUTANTS]) for i, plan in enumerate(plans[FAMILIES:])]
-    assert np.mean(kept) > 0.7 * len(plans[0])
-
-
 def test_statistics_find_what_was_put_in():
     rng = np.random.default_rng(0)
     truth, layers = rng.random(30), rng.integers(0, 5, (2, 30)).astype(float)
-    fresh = {epochs: np.stack([truth, truth]) - 0.1 for epochs in EPOCHS}
-    late = {epochs: fresh[epochs] + 0.01 + 0.02 * layers for epochs in EPOCHS[:-1]}
+    fresh = {epochs: np.stack([truth, truth]) - 0.1 for epochs in (1, 2, 4, 8)}
+    late = {epochs: fresh[epochs] + 0.01 + 0.02 * layers for epochs in (1, 2, 4)}
     for rows in late.values():
         rows[0, :10] = np.nan
     trials = Trials(truth, {FROM_FLOAT: fresh, "inherit": late}, {"inherit": dict.fromkeys(late, layers)})
@@ -138,9 +130,8 @@ def test_statistics_find_what_was_put_in():
 
 
 def test_the_worth_of_an_epoch_is_read_off_the_curve_from_the_float_network():
-    fresh = [0.2, 0.4, 0.6, 0.7]
-    for epochs, tau in zip(EPOCHS, fresh, strict=True):
-        assert float(worth(tau, fresh)) == epochs
+    fresh = {1: 0.2, 2: 0.4, 4: 0.6, 8: 0.7}
+    assert all(float(worth(tau, fresh)) == epochs for epochs, tau in fresh.items())
     assert worth(0.5, fresh) == "2.8" and worth(0.1, fresh) == "< 1" and worth(0.8, fresh) == "> 8"
 
 
@@ -149,16 +140,15 @@ def test_the_tables_hold_a_row_for_every_way(monkeypatch, tmp_path):
     monkeypatch.setattr(tables, "bootstrapped", lambda statistic, count: tables.Tau(statistic(np.arange(count)), 0, 0))
     rng, found = np.random.default_rng(0), {}
     for make, name, arguments in study.trial_jobs("", str(tmp_path)):
-        count = FAMILIES * (1 + MUTANTS) if arguments[0] == DEEP.name else PLANS
-        rows = rng.random(count).tolist()
-        if make is work.inherited:
-            rows[: FAMILIES if arguments[0] == DEEP.name else PARENTS] = [None] * (FAMILIES + 10 * (count == PLANS))
-        numbers = rng.integers(0, 5, count).tolist()
+        count, parents = TABLES[arguments[0]]
+        rows, numbers = rng.random(count).tolist(), rng.integers(0, 5, count).tolist()
+        if make is not work.chain:
+            rows[:parents] = [None] * parents
         found[name] = {"accuracies": rows, "shared": numbers, "generations": numbers}
     fields = study.ordered(found, "", str(tmp_path))
     ways = sum(1 + len(study.WAYS[name]) for name in study.SEEDS)
     assert len(tables.taus(fields).splitlines()) == 2 + ways
-    short = 3 * (ways - len(study.SEEDS))
+    short = len(study.EPOCHS) * (ways - len(study.SEEDS))
     assert len(tables.values(fields).splitlines()) == len(tables.gains(fields).splitlines()) == 2 + short
     trials, plans = {}, [list(plan) for plan in Field(NAME, "", tmp_path).plans[:8]]
     for _, name, arguments in study.search_jobs("", str(tmp_path)):
@@ -166,9 +156,9 @@ def test_the_tables_hold_a_row_for_every_way(monkeypatch, tmp_path):
         trials[name] = of | {"shared": [None, *range(7)] if arguments[-1] else [None] * 8}
     jobs = study.truth_jobs(trials, "", str(tmp_path))
     assert len(jobs) == 8, "a plan that several searches met is trained once"
-    truths = {name: {"accuracies": [i / 20, i / 20]} for i, (_, name, _) in enumerate(jobs)}
+    truths = {name: {"accuracy": i / 20} for i, (_, name, _) in enumerate(jobs)}
     rows = tables.searches(study.searched(trials, truths)).splitlines()
-    assert rows[2:] == [
-        "| from float | 1.00 ± 0.00 | 27.5 ± 0.0 | - | - |",
-        "| inherit, teacher | 1.00 ± 0.00 | 27.5 ± 0.0 | 3.0 ± 0.0 | +5.00 ± 0.00 |",
+    assert rows[2:4] == [
+        "| 2 | 3 | from float | 1.00 ± 0.00 | 27.5 ± 0.0 | - | - |",
+        "| 2 | 3 | inherit, teacher | 1.00 ± 0.00 | 27.5 ± 0.0 | 3.0 ± 0.0 | +5.00 ± 0.00 |",
     ]
