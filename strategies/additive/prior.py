@@ -4,10 +4,11 @@ The logit of a plan's accuracy is taken as
 
     start + sum over layers of [(slope + tilt_l) x_l(c) + smooth_l(c) + family_l(c) + own_l(c)] + together(plan)
 
-where x_l(c) is the closed form's score of choice c at layer l, 0 for the choice of the closed form's best plan. All
-terms are Gaussian, their variances relative to the layer's weight in the closed form: `smooth` varies slowly in log
-bytes and log capture, `family` is shared by the choices of one family, whole kernels apart from split ones, `own` is of
-one choice alone; `together` is what layers do to each other, alike for plans that share many choices.
+where x_l(c) is the closed form's score of choice c at layer l, or another score that is a sum over layers, 0 for the
+choice of the score's best plan. All terms are Gaussian, their variances relative to the layer's weight in the closed
+form: `smooth` varies slowly in log bytes and log capture, `family` is shared by the choices of one family, whole kernels
+apart from split ones, `own` is of one choice alone; `together` is what layers do to each other, alike for plans that
+share many choices.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.portfolio import families
-from bankwise.strategies.scores import layer_weights, log_capture, weighted_capture
+from bankwise.strategies.scores import Scores, layer_weights, log_capture, weighted_capture
 
 JITTER = 1e-9
 
@@ -55,10 +56,11 @@ DEVIATIONS = Deviations()
 
 class Prior:
     """Of every layer `x` (choices,), the `covariance` (choices, choices) of smooth, family and own together, and how
-    `alike` (choices, choices) two choices are, 0 to 1. `best` is the closed form's plan."""
+    `alike` (choices, choices) two choices are, 0 to 1. `best` is the best plan by the `scores`; where none
+    are given, by the closed form's."""
 
-    def __init__(self, space: BudgetedSpace, deviations: Deviations) -> None:
-        scores = weighted_capture(space)
+    def __init__(self, space: BudgetedSpace, deviations: Deviations, scores: Scores | None = None) -> None:
+        scores = weighted_capture(space) if scores is None else scores
         self.best = tuple(int(i) for i in space.solve(scores))
         self.x = [row - row[i] for row, i in zip(scores, self.best, strict=True)]
         self._weights = layer_weights(space)
