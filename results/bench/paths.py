@@ -17,7 +17,11 @@ from torch import nn
 from bankwise.search_space.layer import GeneratedLayer, replace_module
 from bankwise.search_space.modules import layer_at
 from bankwise.strategies import BudgetedSpace
+from bankwise.strategies.gradient import CHOICES, make_supernet
+from bankwise.strategies.scores import log_capture
 from bankwise.trainers.evaluate import measure_on, recalibrate
+from bankwise.trainers.loop import train
+from bankwise.trainers.supernet_training import evaluate_in_supernet, train_supernet
 from bankwise.trainers.task import Task
 
 
@@ -45,7 +49,9 @@ class Paths(nn.Module):
             original = layer_at(self.network, layer.name)
             options = []
             for index in kept[i]:
-                option = GeneratedLayer(layer, space.choices(i)[index], getattr(original, "padding_mode", "zeros"), generator)
+                option = GeneratedLayer(
+                    layer, space.choices(i)[index], getattr(original, "padding_mode", "zeros"), generator
+                )
                 option.start_from(original.weight.detach(), original.bias)
                 options.append(option)
             replace_module(self.network, layer.name, Option([*options, original], self.path, i))
@@ -64,7 +70,9 @@ class Paths(nn.Module):
                     yield [*self.sizes[:layer], place, *self.sizes[layer + 1 :]]
             else:
                 most = max(self.sizes)
-                rounds = [np.concatenate([rng.permutation(size) for _ in range(-(-most // size))]) for size in self.sizes]
+                rounds = [
+                    np.concatenate([rng.permutation(size) for _ in range(-(-most // size))]) for size in self.sizes
+                ]
                 yield from ([int(row[step]) for row in rounds] for step in range(most))
 
     def begin_step(self, progress: float) -> None:
@@ -79,3 +87,47 @@ class Paths(nn.Module):
         self.path[:] = path
         recalibrate(self, task.data.train_x, batches=task.recipe.recalibrate, normalization=task.data.normalization)
         return measure_on(self, task.data)
+
+
+def nearest(space: BudgetedSpace, kept: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Of every layer the place among `kept` of the choice whose log capture is nearest to that of each, (choices,)."""
+    return [
+        np.abs(row[:, None] - row[indices]).argmin(1) for row, indices in zip(log_capture(space), kept, strict=True)
+    ]
+
+
+def one_at_a_time(space: BudgetedSpace, task: Task, kept: Sequence[np.ndarray]) -> list[list[float]]:
+    """Accuracies of the choices `kept` of each layer, each alone, after one supernet was trained by the task's
+    recipe."""
+    supernet = Paths(task, space, kept, alone=True, seed=task.recipe.seed)
+    train(supernet, task.data, task.recipe)
+    return [
+        [supernet.accuracy(task, [*supernet.sizes[:i], place, *supernet.sizes[i + 1 :]]) for place in range(size)]
+        for i, size in enumerate(supernet.sizes)
+    ]
+
+
+def all_at_once(space: BudgetedSpace, task: Task, kept: Sequence[np.ndarray], plans: np.ndarray) -> list[float]:
+    """Accuracies of `plans` (plans, layers), each by its nearest path, after one supernet was trained by the task's
+    recipe with every layer compressed at every step."""
+    supernet, places = Paths(task, space, kept, alone=False, seed=task.recipe.seed), nearest(space, kept)
+    train(supernet, task.data, task.recipe)
+    return [supernet.accuracy(task, [int(row[i]) for row, i in zip(places, plan, strict=True)]) for plan in plans]
+
+
+def mixture(space: BudgetedSpace, task: Task, plans: np.ndarray) -> list[list[float]]:
+    """Of the strategy `gradient`'s supernet, trained by the task's recipe: the sums of its logits for `plans`, averaged
+    over the second half of the training and interpolated over log capture, and the accuracies of their nearest paths
+    with its weights."""
+    supernet, kept = make_supernet(space, task, task.recipe.seed, CHOICES)
+    logits = train_supernet(supernet, task, task.recipe)
+    late = logits[len(logits) // 2 :].mean(0)
+    captures, places = log_capture(space), nearest(space, kept)
+    sums, accuracies = np.zeros(len(plans)), []
+    for i, indices in enumerate(kept):
+        order = np.argsort(captures[i][indices])
+        sums += np.interp(captures[i][plans[:, i]], captures[i][indices][order], late[i, : len(indices)][order])
+    for plan in plans:
+        path = np.array([row[i] for row, i in zip(places, plan, strict=True)])
+        accuracies.append(evaluate_in_supernet(supernet, task.data, path, len(task.data.val_y)))
+    return [sums.tolist(), accuracies]

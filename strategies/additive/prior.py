@@ -6,9 +6,9 @@ The logit of a plan's accuracy is taken as
 
 where x_l(c) is the closed form's score of choice c at layer l, or another score that is a sum over layers, 0 for the
 choice of the score's best plan. All terms are Gaussian, their variances relative to the layer's weight in the closed
-form: `smooth` varies slowly in log bytes and log capture, `family` is shared by the choices of one family, whole kernels
-apart from split ones, `own` is of one choice alone; `together` is what layers do to each other, alike for plans that
-share many choices.
+form: `smooth` varies slowly in log bytes and log capture, `family` is shared by the choices of one family, whole
+kernels apart from split ones, `own` is of one choice alone; `together` is what layers do to each other, alike for plans
+that share many choices.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ DEVIATIONS = Deviations()
 
 class Prior:
     """Of every layer `x` (choices,), the `covariance` (choices, choices) of smooth, family and own together, and how
-    `alike` (choices, choices) two choices are, 0 to 1. `best` is the best plan by the `scores`; where none
-    are given, by the closed form's."""
+    `alike` (choices, choices) two choices are, 0 to 1. `best` is the best plan by `scores`, where none are given
+    by those of the closed form."""
 
     def __init__(self, space: BudgetedSpace, deviations: Deviations, scores: Scores | None = None) -> None:
         scores = weighted_capture(space) if scores is None else scores
