@@ -19,7 +19,7 @@ from scipy.special import logit
 
 from bankwise.search_space.errors import BankwiseError
 from bankwise.strategies.additive.prior import DEVIATIONS, Prior
-from bankwise.strategies.additive.strategy import EDGE, Thompson
+from bankwise.strategies.additive.strategy import Thompson
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.frontier import frontier
 from bankwise.strategies.scores import Scores, log_capture, weighted_capture
@@ -32,6 +32,7 @@ from bankwise.trainers.task import Task
 CHOICES = 6  # measured a layer
 STEPS = 8  # each
 TRAININGS = 2  # that all of them may take, in steps
+EDGE = 1e-3  # accuracies are kept this far from 0 and 1
 CLOSED_FORM, MEASURED = 0.42, 1.85  # shares of the two scores in their sum: `python results/bench/supernet.py`
 
 
@@ -55,7 +56,7 @@ class Alone(Thompson):
 
     @cached_property
     def prior(self) -> Prior:
-        return Prior(self.space, DEVIATIONS, self.scores)
+        return Prior(self.space, DEVIATIONS).following(self.space, self.scores)
 
     @cached_property
     def founders(self) -> list[np.ndarray]:

@@ -56,11 +56,10 @@ DEVIATIONS = Deviations()
 
 class Prior:
     """Of every layer `x` (choices,), the `covariance` (choices, choices) of smooth, family and own together, and how
-    `alike` (choices, choices) two choices are, 0 to 1. `best` is the best plan by `scores`, where none are given
-    by those of the closed form."""
+    `alike` (choices, choices) two choices are, 0 to 1. `best` is the closed form's plan."""
 
-    def __init__(self, space: BudgetedSpace, deviations: Deviations, scores: Scores | None = None) -> None:
-        scores = weighted_capture(space) if scores is None else scores
+    def __init__(self, space: BudgetedSpace, deviations: Deviations) -> None:
+        scores = weighted_capture(space)
         self.best = tuple(int(i) for i in space.solve(scores))
         self.x = [row - row[i] for row, i in zip(scores, self.best, strict=True)]
         self._weights = layer_weights(space)
@@ -91,4 +90,11 @@ class Prior:
         other = copy.copy(self)
         other.__dict__.pop("roots", None)
         other._set(deviations)
+        return other
+
+    def following(self, space: BudgetedSpace, scores: Scores) -> Prior:
+        """The prior whose mean follows `scores` in place of the closed form's, in their units; so does `best`."""
+        other = copy.copy(self)
+        other.best = tuple(int(i) for i in space.solve(scores))
+        other.x = [row - row[i] for row, i in zip(scores, other.best, strict=True)]
         return other

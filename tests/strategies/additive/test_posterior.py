@@ -126,10 +126,10 @@ def test_the_prior_is_a_covariance_and_says_what_it_says(space, prior):
     assert max(totals) == pytest.approx(0), "no plan that fits is better by the closed form"
 
 
-def test_its_mean_follows_the_scores_that_it_is_given(space):
+def test_its_mean_follows_the_scores_that_it_is_given(space, prior):
     rng = np.random.default_rng(0)
     scores = [rng.normal(size=size) for size in space.sizes]
-    prior, plans = Prior(space, D, scores), np.array([plan for plan in every_plan(space) if space.fits(plan)])
+    prior, plans = prior.following(space, scores), np.array([plan for plan in every_plan(space) if space.fits(plan)])
     means, totals = Posterior(prior).mean(plans), np.array([total(scores, plan) for plan in plans])
     assert means == pytest.approx(D.slope_mean * (totals - totals.max()))
     assert total(scores, prior.best) == pytest.approx(totals.max())
