@@ -1,6 +1,6 @@
 """What layers compressed alone say of plans, and what bounds a supernet that compresses them all.
 
-    python results/bench/supernet.py --data-root DATA       (a quarter of an hour; stopped, it goes on)
+    python results/bench/supernet.py --data-root DATA       (half an hour; stopped, it goes on)
 
 Writes its tables into README.md and prints the shares that belong into strategies/alone.py. Every measurement and every
 supernet takes as many steps as two trainings of the setting, or fewer.
@@ -18,7 +18,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.additive.strategy import Thompson
 from bankwise.strategies.alone import Alone, interpolated
 from bankwise.strategies.base import Strategy
@@ -26,6 +25,7 @@ from bankwise.strategies.scores import Scores
 from results.bench.alone import ALONE, PARTS, SEEDS, UNADAPTED, Bench, shares, summed
 from results.bench.page import write_between
 from results.bench.paths import all_at_once, mixture, one_at_a_time
+from results.bench.searches import Trainings, search
 from results.bench.setting import SETTINGS
 from results.bench.simulate import courses
 from results.bench.surrogate import Surrogate
@@ -33,7 +33,9 @@ from results.bench.table import Table, table_path
 
 HERE = Path(__file__).resolve().parent
 ABLATED = ("digits-300", "digits-500", "digits-800-families")
-LEAST_PLANS, RUNS, MARKS = 80, 20, (1, 4, 16, 32)
+LEAST_PLANS = 80  # of a table whose setting is searched
+RUNS, MARKS = 20, (1, 4, 16, 32)
+TRIALS, SEARCHES = (4, 16), 6  # of the real ones
 CLOSED, SUM = "closed form", "closed form + alone"
 
 
@@ -91,8 +93,38 @@ def ablation_table(benches: Sequence[Bench]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def alone(bench: Bench, seed: int) -> Strategy:
+    """Prepared by one of the measurements; searches take turns with them."""
+    strategy = Alone(bench.space, seed)
+    strategy.measured = bench.alone(SEEDS[seed % len(SEEDS)])
+    return strategy
+
+
+STRATEGIES: dict[str, Callable[[Bench, int], Strategy]] = {
+    "thompson": lambda bench, seed: Thompson(bench.space, seed),
+    "alone": alone,
+}
+
+
+def searches_table(benches: Sequence[Bench]) -> str:
+    """With real trials: mean and deviation over searches of the accuracy of the plan held best, by seeds that chose
+    nothing."""
+    heads = ("setting", "strategy", *(f"after {trials}" for trials in TRIALS))
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for bench in benches:
+        trainings = Trainings(bench.setting, bench.root, bench.folder)
+        for name, make in STRATEGIES.items():
+            cells = []
+            for trials in TRIALS:
+                found = [100 * search(make(bench, seed), trials, trainings)[0] for seed in range(SEARCHES)]
+                cells.append(f"{np.mean(found):.2f} ± {np.std(found, ddof=1):.2f}")
+                print(bench.table.name, name, trials, cells[-1], flush=True)
+            lines.append(f"| {bench.table.name} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def regrets_table(benches: Sequence[Bench]) -> str:
-    """By the surrogate, as in the study; the searches of `alone` take turns with the measurements."""
+    """By the surrogate, as in the study."""
     lines = [
         f"| setting | strategy | {' | '.join(f'after {mark}' for mark in MARKS)} |",
         "|---" * (2 + len(MARKS)) + "|",
@@ -100,13 +132,11 @@ def regrets_table(benches: Sequence[Bench]) -> str:
     for bench in benches:
         surrogate = Surrogate.of(bench.table)
 
-        def alone(space: BudgetedSpace, seed: int, bench: Bench = bench) -> Strategy:
-            strategy = Alone(space, seed)
-            strategy.measured = bench.alone(SEEDS[seed % len(SEEDS)])
-            return strategy
-
-        makes: dict[str, Callable[[BudgetedSpace, int], Strategy]] = {"thompson": Thompson, "alone": alone}
-        found = {name: courses(make, surrogate, bench.table.noise, MARKS[-1], RUNS) for name, make in makes.items()}
+        found = {
+            name: courses(lambda _, seed, make=make, bench=bench: make(bench, seed), surrogate, bench.table.noise,
+                          MARKS[-1], RUNS)
+            for name, make in STRATEGIES.items()
+        }  # fmt: skip
         best = max(float(surrogate.predict(bench.plans).max()), *(course.max() for course in found.values()))
         for name, course in found.items():
             regret = 100 * (best - course[:, [mark - 1 for mark in MARKS]])
@@ -126,11 +156,13 @@ def main() -> None:
     cache.mkdir(parents=True, exist_ok=True)
     tables = [Table.read(name) for name in SETTINGS if table_path(name).exists()]
     benches = [Bench(tables, table.name, options.data_root, cache) for table in tables]
+    searched = [bench for bench in benches if len(bench.table.plans) >= LEAST_PLANS]
     parts = {
         "alone": taus_table(benches),
         "alone optima": optima_table(benches),
         "supernets": ablation_table([bench for bench in benches if bench.table.name in ABLATED]),
-        "alone regret": regrets_table([bench for bench in benches if len(bench.table.plans) >= LEAST_PLANS]),
+        "alone regret": regrets_table(searched),
+        "alone searches": searches_table(searched),
     }
     for name, text in parts.items():
         write_between(HERE / "README.md", name, text)
