@@ -3,8 +3,8 @@
 A few choices of every layer are tried, each alone in the trained network that is in floating point otherwise, for a few
 steps (`bankwise.trainers.alone`): all of them take no more steps than two trainings. The logit of the accuracy, made to
 rise with what the choice captures, is interpolated over that for the other choices. Added to the closed form it is the
-mean of the additive model. The first plan is the closed form's, the second the best by that sum, exactly: the sum orders
-plans better (results/bench), but its own best lies at its edge.
+mean of the additive model. The first plan is the closed form's, the second the best by that sum, exactly: the sum
+orders plans better (results/bench), but its own best lies at its edge.
 """
 
 from __future__ import annotations
