@@ -47,13 +47,20 @@ class Alone(Thompson):
         kept = spread(self.space)
         found = measure(self.space, task, kept, None if folder is None else folder / "alone.pt")
         self._take(interpolated(self.space, kept, found))
+        for indices, accuracy in self.results:
+            self._observe(indices, accuracy)
+
+    def _propose(self) -> np.ndarray:
+        if self.measured is None:
+            raise BankwiseError("strategy 'alone' needs prepare() with a trained network before it proposes")
+        return super()._propose()
 
     @property
     def scores(self) -> Scores:
-        """The sum of the closed form and what was measured, a sum over layers."""
-        if self.measured is None:
-            raise BankwiseError("strategy 'alone' needs prepare() with a trained network before it proposes")
-        return with_closed_form(self.space, self.measured)
+        """The sum of the closed form and what was measured, a sum over layers. The closed form where nothing was: so
+        trials are judged without the network."""
+        closed = weighted_capture(self.space)
+        return closed if self.measured is None else with_closed_form(self.space, self.measured)
 
     @cached_property
     def prior(self) -> Prior:

@@ -122,3 +122,24 @@ def test_without_a_trained_network_it_says_so(space, task):
         strategy.ask()
     with pytest.raises(BankwiseError, match="needs a trained uncompressed network"):
         strategy.prepare(dataclasses.replace(task, teacher=None))
+
+
+def test_trials_are_judged_without_the_network_as_the_closed_form_would(space):
+    judge, thompson = make_strategy("alone", space), make_strategy("thompson", space)
+    for number in range(10):
+        plan = thompson.ask()
+        for strategy in (judge, thompson):
+            strategy.tell(plan, {"accuracy": 0.5 + number / 50})
+    assert judge.estimates().tolist() == thompson.estimates().tolist() and judge.best == thompson.best
+
+
+def test_trials_from_before_the_measurement_count_after_it(space, task, measured):
+    early, late = make_strategy("alone", space), make_strategy("alone", space)
+    late.prepare(task)
+    measured.clear()
+    plans = [space.plan(plan) for plan in portfolio(space)]
+    for strategy in (early, late):
+        for number, plan in enumerate(plans):
+            strategy.tell(plan, {"accuracy": 0.5 + number / 50})
+    early.prepare(task)
+    assert early.estimates() == pytest.approx(late.estimates()) and early.ask() == late.ask()
