@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -129,14 +129,22 @@ def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def build_child(
-    network: nn.Module, shape: NetworkShape, plan: Plan, seed: int, teacher: nn.Module | None = None
+    network: nn.Module,
+    shape: NetworkShape,
+    plan: Plan,
+    seed: int,
+    teacher: nn.Module | None = None,
+    layers: Sequence[LayerShape] | None = None,
 ) -> nn.Module:
-    """A trainable copy of `network` whose layers follow `plan`, started from `teacher`'s weights where one is given."""
+    """A trainable copy of `network` whose layers follow `plan`, started from `teacher`'s weights where one is given.
+
+    With `layers` these alone follow it, the others stay as they are.
+    """
     child = copy.deepcopy(network)
     if teacher is not None:
         child.load_state_dict(teacher.state_dict())
     generator = torch.Generator().manual_seed(seed)
-    for layer in shape.layers:
+    for layer in shape.layers if layers is None else layers:
         original = layer_at(child, layer.name)
         generated = GeneratedLayer(
             layer, plan.layers[layer.name], getattr(original, "padding_mode", "zeros"), generator

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bankwise.search_space.errors import unknown
 from bankwise.search_space.imports import import_class
 from bankwise.strategies.additive.strategy import Thompson
+from bankwise.strategies.alone import Alone
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.evolution import Evolution
@@ -15,7 +16,9 @@ from bankwise.strategies.sensitivity import Sensitivity
 from bankwise.strategies.tpe import TPE
 from bankwise.strategies.uniform import Uniform
 
-STRATEGIES: tuple[type[Strategy], ...] = (Evolution, Thompson, TPE, Gradient, Sensitivity, Rate, RandomSearch, Uniform)
+STRATEGIES: tuple[type[Strategy], ...] = (
+    Evolution, Thompson, Alone, TPE, Gradient, Sensitivity, Rate, RandomSearch, Uniform,
+)  # fmt: skip
 USERS = "package.module:Name"
 __all__ = ["STRATEGIES", "USERS", "BudgetedSpace", "Strategy", "find_strategy", "make_strategy", "strategy_names"]
 

@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bankwise.search_space.plan import Plan
-from bankwise.strategies import make_strategy
+from bankwise.strategies import Strategy, make_strategy
 from bankwise.trainers.task import Task
 from bankwise.trainers.trial import run_trial
 from results.bench.page import write_between
@@ -50,9 +50,8 @@ class Trainings:
         return self.done[plan.text, seed]
 
 
-def search(name: str, seed: int, trials: int, trainings: Trainings) -> tuple[float, str]:
+def search(strategy: Strategy, trials: int, trainings: Trainings) -> tuple[float, str]:
     """Mean accuracy of the plan that the strategy holds best, by the judges' seeds."""
-    strategy = make_strategy(name, trainings.setting.space, seed)
     for _ in range(trials):
         plan = strategy.ask()
         if plan is None:
@@ -84,7 +83,7 @@ def main() -> None:
     found: dict[str, list[float]] = {name: [] for name in STRATEGIES}
     for seed in range(options.runs):
         for name in STRATEGIES:
-            accuracy, plan = search(name, seed, options.trials, trainings)
+            accuracy, plan = search(make_strategy(name, trainings.setting.space, seed), options.trials, trainings)
             found[name].append(accuracy)
             print(f"{name} {seed}: {100 * accuracy:.2f} % {plan}", flush=True)
     write_between(HERE / "README.md", "searches", table(found, options.setting, options.trials))

@@ -4,10 +4,11 @@ The logit of a plan's accuracy is taken as
 
     start + sum over layers of [(slope + tilt_l) x_l(c) + smooth_l(c) + family_l(c) + own_l(c)] + together(plan)
 
-where x_l(c) is the closed form's score of choice c at layer l, 0 for the choice of the closed form's best plan. All
-terms are Gaussian, their variances relative to the layer's weight in the closed form: `smooth` varies slowly in log
-bytes and log capture, `family` is shared by the choices of one family, whole kernels apart from split ones, `own` is of
-one choice alone; `together` is what layers do to each other, alike for plans that share many choices.
+where x_l(c) is the closed form's score of choice c at layer l, or another score that is a sum over layers, 0 for the
+choice of the score's best plan. All terms are Gaussian, their variances relative to the layer's weight in the closed
+form: `smooth` varies slowly in log bytes and log capture, `family` is shared by the choices of one family, whole
+kernels apart from split ones, `own` is of one choice alone; `together` is what layers do to each other, alike for plans
+that share many choices.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.learned import LEARNED, Constants
 from bankwise.strategies.portfolio import families
-from bankwise.strategies.scores import layer_weights, log_capture, weighted_capture
+from bankwise.strategies.scores import Scores, layer_weights, log_capture, weighted_capture
 
 JITTER = 1e-9
 
@@ -90,4 +91,11 @@ class Prior:
         other = copy.copy(self)
         other.__dict__.pop("roots", None)
         other._set(deviations)
+        return other
+
+    def following(self, space: BudgetedSpace, scores: Scores) -> Prior:
+        """The prior whose mean follows `scores` in place of the closed form's, in their units; so does `best`."""
+        other = copy.copy(self)
+        other.best = tuple(int(i) for i in space.solve(scores))
+        other.x = [row - row[i] for row, i in zip(scores, other.best, strict=True)]
         return other

@@ -39,11 +39,14 @@ class Thompson(Strategy):
     def __init__(self, space: BudgetedSpace, seed: int = 0):
         super().__init__(space, seed)
         self.moves = Moves(space)
-        self.posterior = Posterior(self.prior)
 
     @cached_property
     def prior(self) -> Prior:
         return Prior(self.space, DEVIATIONS)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        return Posterior(self.prior)
 
     @cached_property
     def founders(self) -> list[np.ndarray]:
@@ -78,6 +81,6 @@ class Thompson(Strategy):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
-        self.posterior = Posterior(self.prior)
+        self.__dict__.pop("posterior", None)
         for indices, accuracy in self.results:
             self._observe(indices, accuracy)

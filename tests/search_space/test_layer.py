@@ -139,6 +139,21 @@ def test_same_seed_same_child_and_the_network_stays_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_a_child_of_one_layer_is_its_teacher_elsewhere():
+    network, teacher = (build("tiny@0.25", classes=10, in_channels=1) for _ in range(2))
+    shape = trace(network, "tiny@0.25", (1, 8, 8), 10)
+    for layer in shape.layers:
+        child = build_child(network, shape, plan_of(shape, Binary()), 1, teacher, [layer])
+        generated = [name for name, module in child.named_modules() if isinstance(module, GeneratedLayer)]
+        assert generated == [layer.name]
+        state = child.state_dict()
+        assert all(
+            torch.equal(state[name], value)
+            for name, value in teacher.state_dict().items()
+            if not name.startswith(f"{layer.name}.")
+        )
+
+
 def test_a_module_with_two_names_is_replaced_under_both():
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(nn.ReLU()))
     network[1].add_module("again", network[0])

@@ -117,6 +117,15 @@ def test_the_result_of_a_plan_of_another_origin_counts(name, space, prepared):
     assert foreign not in run(strategy, 10)
 
 
+def test_one_that_was_not_prepared_judges_trials(name, space, prepared):
+    """As the face does with those of any engine."""
+    plans = run(fresh(name, space, prepared), 5)
+    judge = make_strategy(name, space)
+    for plan in plans:
+        judge.tell(plan, fitness(plan))
+    assert len(judge.estimates()) == len(plans) and judge.best in plans
+
+
 def test_a_result_that_is_no_number_is_refused(name, space, prepared):
     strategy = fresh(name, space, prepared)
     with pytest.raises(BankwiseError, match="nan"):

@@ -13,6 +13,7 @@ from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.additive.posterior import Posterior
 from bankwise.strategies.additive.prior import Deviations, Prior
 from bankwise.strategies.additive.scale import NOISES, WORTHS, likeliest
+from bankwise.strategies.scores import total
 
 LAYERS = 3
 D = Deviations(
@@ -123,6 +124,15 @@ def test_the_prior_is_a_covariance_and_says_what_it_says(space, prior):
     assert sum(x[i] for x, i in zip(prior.x, prior.best, strict=True)) == 0
     totals = [sum(x[i] for x, i in zip(prior.x, plan, strict=True)) for plan in every_plan(space) if space.fits(plan)]
     assert max(totals) == pytest.approx(0), "no plan that fits is better by the closed form"
+
+
+def test_its_mean_follows_the_scores_that_it_is_given(space, prior):
+    rng = np.random.default_rng(0)
+    scores = [rng.normal(size=size) for size in space.sizes]
+    prior, plans = prior.following(space, scores), np.array([plan for plan in every_plan(space) if space.fits(plan)])
+    means, totals = Posterior(prior).mean(plans), np.array([total(scores, plan) for plan in plans])
+    assert means == pytest.approx(D.slope_mean * (totals - totals.max()))
+    assert total(scores, prior.best) == pytest.approx(totals.max())
 
 
 def log_density(prior: Prior, plans: np.ndarray, values: np.ndarray) -> float:
