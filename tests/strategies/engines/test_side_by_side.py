@@ -66,10 +66,11 @@ def test_a_strategy_that_learns_proposes_by_the_number_of_workers_alone(tmp_path
     first: list[int] = []
 
     def delay(number: int, epoch) -> None:
-        if number == 0 and not first:
+        last = number == 1 and epoch.epoch == RECIPE.epochs
+        if not first and (number == 0 or last):
             first.append(min(process.pid for process in multiprocessing.active_children()))
             os.kill(first[0], signal.SIGSTOP)
-        elif number == 1 and epoch.epoch == RECIPE.epochs:
+        if last:
             time.sleep(2)  # in which the second packs its network and ends
             os.kill(first[0], signal.SIGCONT)
 
