@@ -102,9 +102,15 @@ class Crew:
 
     def give(self, key: Hashable, message: object) -> None:
         """Have a process that has nothing to do, or one more, do it."""
-        worker = next((worker for worker in self.workers if worker.key is None), None) or self._start()
+        idle = [worker for worker in self.workers if worker.key is None]
+        for worker in idle:  # one may have died meanwhile
+            if worker.process.is_alive() and _sent(worker, message):
+                worker.key = key
+                return
+            self._remove(worker)
+        worker = self._start()
         worker.key = key
-        worker.line.send(message)
+        _sent(worker, message)  # one that cannot begin is heard of
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")  # a fork of a process whose torch has threads may hang
@@ -140,15 +146,27 @@ class Crew:
                 worker.key = None
             yield key, what, value
 
-    def _bury(self, worker: _Worker) -> None:
+    def _remove(self, worker: _Worker) -> None:
         self.workers.remove(worker)
         worker.process.join()
         worker.line.close()
+
+    def _bury(self, worker: _Worker) -> None:
+        self._remove(worker)
         if not worker.ready and (worker.process.exitcode or 0) > 0:  # by itself, not killed
             raise BankwiseError(
                 f"a worker process ended before it began (exit code {worker.process.exitcode}): a script that searches "
                 'with workers > 1 does so behind `if __name__ == "__main__":`, with its network in a module'
             )
+
+
+def _sent(worker: _Worker, message: object) -> bool:
+    """False where the process has ended."""
+    try:
+        worker.line.send(message)
+    except OSError:
+        return False
+    return True
 
 
 def _serve(line: Connection, files: TaskFiles, work: Work, threads: int) -> None:
