@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bankwise.progress import TEACHERS, UNCOMPRESSED
+from bankwise.progress import FINAL, FINALISTS, TEACHERS, UNCOMPRESSED
 
 CHILD = 1.7  # epochs of the uncompressed network that one of a child takes, until a child was trained
 MARGIN = 1.1  # of what is expected: packing and measuring take time beside the epochs
@@ -15,13 +16,14 @@ MARGIN = 1.1  # of what is expected: packing and measuring take time beside the 
 @dataclass
 class Deadline:
     """`at` is when all is to be done, in seconds since 1970, None: never. `work` are the epochs of every phase
-    (`SearchSettings.work`), `trials` and `trainings` how many trials and full trainings run at a time, `now` the
-    clock."""
+    (`SearchSettings.work`), `trials` and `trainings` how many trials and full trainings run at a time, `full` the
+    epochs of a full training, `now` the clock."""
 
     at: float | None
     work: Mapping[str, int]
     trials: int = 1
     trainings: int = 1
+    full: int = 1
     now: Callable[[], float] = time.time
     _epochs: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})  # seconds; of children?
 
@@ -37,10 +39,15 @@ class Deadline:
         return self.now() + MARGIN * (trial_epochs + self.behind(phase)) * self.epoch <= self.at
 
     def behind(self, phase: str) -> float:
-        """Epochs of the phases behind it, in the time of so many one after another."""
+        """Epochs of the phases behind it, in the time of so many one after another. Full trainings are made in rounds,
+        all finalists together and then all final ones; a round takes as long as one of them, however few it has."""
         names = list(self.work)
         after = names[names.index(phase) + 1 :]
-        return sum(self.work[name] / (self.trials if name == "uniform" else self.trainings) for name in after)
+        epochs = self.work["uniform"] / self.trials if "uniform" in after else 0
+        for together in FINALISTS, FINAL:
+            trainings = sum(self.work[name] for name in together if name in after) / self.full
+            epochs += math.ceil(trainings / self.trainings) * self.full
+        return epochs
 
     def late(self, trial_epochs: int) -> float:
         """Seconds by which the least that a search does passes the deadline: one trial of each kind, and what is behind

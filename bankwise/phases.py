@@ -68,7 +68,9 @@ class Phases:
         self.engine.check()
         work = settings.work(self.inputs.source.network)
         workers = getattr(self.engine.options, "workers", 1)
-        deadline = Deadline(folder.read(folder.settings)["deadline"], work, workers, self.together)
+        deadline = Deadline(
+            folder.read(folder.settings)["deadline"], work, workers, self.together, settings.recipe.epochs
+        )
 
         def on_epoch(phase: str, number: int, epoch: EpochReport) -> None:
             deadline.told(phase, epoch.seconds)
@@ -79,6 +81,8 @@ class Phases:
         inputs, widths = self.choose_widths(meter) if settings.widths else (self.inputs, None)
         task = inputs.task(settings.recipe) if settings.widths else self.task
         with SideBySide(task, self.together, meter) as side_by_side:
+            if settings.time is not None and not side_by_side.possible:
+                deadline.trainings = 1
             trainings = Trainings(
                 inputs,
                 task,

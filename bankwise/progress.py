@@ -15,6 +15,7 @@ NOTE = "note"  # a line to be told, of no training
 DATA = "data"  # the phase in which the images are told, before any training; its text may have several lines
 UNCOMPRESSED, PREPARE, WIDTHS = "uncompressed", "prepare", "widths"  # phases that train other networks than children
 TEACHERS = (UNCOMPRESSED, PREPARE, WIDTHS)
+FINALISTS = ("search finalists", "uniform finalists")
 FINAL = ("final searched", "final uniform")
 PERHAPS = "final uniform"  # not trained where the best plan is a uniform one
 FEW_STEPS = 20

@@ -85,9 +85,15 @@ class SideBySide:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if "_crew" in self.__dict__ and self._crew is not None:
-            self._crew.__exit__(*error)
+        crew = self.__dict__.get("_crew")  # none where nothing was trained
+        if crew is not None:
+            crew.__exit__(*error)
         self._folder.cleanup()
+
+    @property
+    def possible(self) -> bool:
+        """Whether several may run at a time, and the network can be sent to another process."""
+        return self.most > 1 and self._crew is not None
 
     @cached_property
     def _crew(self) -> Crew | None:
@@ -102,8 +108,9 @@ class SideBySide:
         """Make the trainings; each is given to `made` when it is through. What is lost with a process that dies is left
         to be made one after another, and all where there is nothing to gain: then it returns False."""
         steps = sum(optimizer_steps(self.task.data, one.recipe) for one in trainings)
-        if self.most == 1 or len(trainings) < 2 or steps < WORTH or self._crew is None:
+        if len(trainings) < 2 or steps < WORTH or not self.possible:
             return False
+        assert self._crew is not None
         told = _Told(self.meter, trainings)
         waiting, running = list(trainings), dict[str, FullTraining]()
         while waiting or running:

@@ -26,10 +26,11 @@ QUICK = dict(trials=4, uniform_trials=3, finalists=1, finalist_seeds=1, seeds=1,
 
 def test_a_trial_begins_only_where_all_behind_it_fits():
     """By hand: 8 epochs of a trial, and 16 + 40 + 24 behind the search; two workers do the 16 in the time of 8, four
-    full trainings at a time the others in that of 16."""
+    full trainings of 8 epochs at a time the 40 + 24, five and three of them, in three rounds, nine at a time in two."""
     now = 1000.0
-    for trials, trainings, behind in ((1, 1, 80), (2, 1, 72), (2, 4, 24)):
-        deadline = Deadline(5000.0, WORK, trials, trainings, lambda: now)
+    for trials, trainings, behind in ((1, 1, 80), (2, 1, 72), (2, 4, 8 + 24), (2, 9, 8 + 16)):
+        full = behind - 16 // trials
+        deadline = Deadline(5000.0, WORK, trials, trainings, 8, lambda: now)
         assert deadline.leaves_time("search", 8), "nothing is known yet"
         for second in (1.0, 3.0):
             deadline.told("uncompressed", second)
@@ -38,12 +39,12 @@ def test_a_trial_begins_only_where_all_behind_it_fits():
         for second in (4.0, 6.0):
             deadline.told("search", second)
         assert deadline.epoch == 5.0
-        assert deadline.behind("search") == behind and deadline.behind("uniform") == 64 / trainings
+        assert deadline.behind("search") == behind and deadline.behind("uniform") == full
         needed = MARGIN * (8 + behind) * 5
         for at, fits in ((now + needed + 1, True), (now + needed - 1, False)):
-            exact = Deadline(at, WORK, trials, trainings, lambda: now, deadline._epochs)
+            exact = Deadline(at, WORK, trials, trainings, 8, lambda: now, deadline._epochs)
             assert exact.leaves_time("search", 8) == fits
-            assert exact.late(8) == pytest.approx(now + MARGIN * (8 + 8 + (40 + 24) / trainings) * 5 - at)
+            assert exact.late(8) == pytest.approx(now + MARGIN * (8 + 8 + full) * 5 - at)
     assert Deadline(None, WORK).leaves_time("search", 8) and Deadline(None, WORK).late(8) == 0
 
 

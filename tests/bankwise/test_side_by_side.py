@@ -110,6 +110,7 @@ def test_what_cannot_be_sent_is_trained_one_after_another(tmp_path, always):
     unsent = replace(task, network=Unsent(nn.Conv2d(1, 8, 3)))
     one = FullTraining("final searched", 0, "searched-0", RECIPE, tmp_path / "0.pt")
     with SideBySide(unsent, 2, Meter({})) as together:
+        assert not together.possible
         assert not together.run([one, replace(one, label="searched-1")], lambda *made: pytest.fail("trained"))
 
 
