@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from bankwise.progress import FINAL, FINALISTS, TEACHERS, UNCOMPRESSED
 
 CHILD = 1.7  # epochs of the uncompressed network that one of a child takes, until a child was trained
+BESIDE = 1.3  # as long an epoch takes beside others, whose processes start first (benchmarks/workers.py)
 MARGIN = 1.1  # of what is expected: packing and measuring take time beside the epochs
 
 
@@ -46,7 +47,8 @@ class Deadline:
         epochs = self.work["uniform"] / self.trials if "uniform" in after else 0
         for together in FINALISTS, FINAL:
             trainings = sum(self.work[name] for name in together if name in after) / self.full
-            epochs += math.ceil(trainings / self.trainings) * self.full
+            rounds = math.ceil(trainings / self.trainings) * (BESIDE if self.trainings > 1 else 1)
+            epochs += rounds * self.full
         return epochs
 
     def late(self, trial_epochs: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from bankwise import BankwiseError, Recipe, SearchResult, SearchSettings, search
 from bankwise.cli.settings import seconds
-from bankwise.deadline import CHILD, MARGIN, Deadline
+from bankwise.deadline import BESIDE, CHILD, MARGIN, Deadline
 from bankwise.trainers.data import load_data
 
 WORK = {
@@ -28,7 +28,7 @@ def test_a_trial_begins_only_where_all_behind_it_fits():
     """By hand: 8 epochs of a trial, and 16 + 40 + 24 behind the search; two workers do the 16 in the time of 8, four
     full trainings of 8 epochs at a time the 40 + 24, five and three of them, in three rounds, nine at a time in two."""
     now = 1000.0
-    for trials, trainings, behind in ((1, 1, 80), (2, 1, 72), (2, 4, 8 + 24), (2, 9, 8 + 16)):
+    for trials, trainings, behind in ((1, 1, 80), (2, 1, 72), (2, 4, 8 + 24 * BESIDE), (2, 9, 8 + 16 * BESIDE)):
         full = behind - 16 // trials
         deadline = Deadline(5000.0, WORK, trials, trainings, 8, lambda: now)
         assert deadline.leaves_time("search", 8), "nothing is known yet"
@@ -39,7 +39,7 @@ def test_a_trial_begins_only_where_all_behind_it_fits():
         for second in (4.0, 6.0):
             deadline.told("search", second)
         assert deadline.epoch == 5.0
-        assert deadline.behind("search") == behind and deadline.behind("uniform") == full
+        assert (deadline.behind("search"), deadline.behind("uniform")) == pytest.approx((behind, full))
         needed = MARGIN * (8 + behind) * 5
         for at, fits in ((now + needed + 1, True), (now + needed - 1, False)):
             exact = Deadline(at, WORK, trials, trainings, 8, lambda: now, deadline._epochs)
