@@ -45,7 +45,7 @@ def search_budgets(
     side_by_side: int | None = None,
 ) -> list[SearchResult]:
     """`bankwise.search` for every budget, into OUT/BUDGET, by rising bytes. Data are read once, and the uncompressed
-    networks, which no budget changes, are trained once (but for searched widths, which give each its own network).
+    networks, which no budget changes, are trained once (but for searched widths or depths: each has its own network).
 
     Raises InfeasibleBudget or BankwiseError for any of the budgets before the first is searched.
     """
@@ -65,7 +65,7 @@ def search_budgets(
     one = sum(epochs for phase, epochs in work.items() if phase != UNCOMPRESSED)
     for number, budget in enumerate(ordered):
         folder = Path(out) / budget
-        if results and not settings.widths:
+        if results and not settings.searches_architectures:
             _share(results[0].folder, folder)
         told = on_progress and _with_further(on_progress, one * (len(ordered) - number - 1))
         results.append(search_in(inputs, budget, folder, settings, accounting, told, options, log, side_by_side))

@@ -1,6 +1,6 @@
-"""The phases of a search, each resumable: the widths of the stages where they are searched, the uncompressed network
-(also the teacher), the strategy's own preparation, the search and then uniform plans by the same short trials, the
-finalists of both, the final trainings over several seeds, the test set (read once, at the end)."""
+"""The phases of a search, each resumable: the widths and depths of the stages where they are searched, the
+uncompressed network (also the teacher), the strategy's own preparation, the search and then uniform plans by the same
+short trials, the finalists of both, the final trainings over several seeds, the test set (read once, at the end)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bankwise.architectures import ArchitectureTrials, best_network
 from bankwise.choosing import Choosing
 from bankwise.deadline import Deadline
 from bankwise.expected import Expected, expected
@@ -29,7 +30,7 @@ from bankwise.measuring import (
     metric_of,
     trained,
 )
-from bankwise.progress import Meter, OnProgress
+from bankwise.progress import ARCHITECTURES, Meter, OnProgress
 from bankwise.result import SearchResult
 from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
@@ -46,7 +47,6 @@ from bankwise.trainers.task import Task
 from bankwise.trainers.trial import TrialResult, run_trial
 from bankwise.trainings import TrainInFull, Trainings
 from bankwise.unspent import unspent
-from bankwise.widths import WidthTrials, best_network
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ class Phases:
 
         meter = Meter(work, self.on_progress, metric_name(metric_of(self.task)), on_epoch)
         meter.data(self.inputs.data, settings.recipe)
-        inputs, widths = self.choose_widths(meter) if settings.widths else (self.inputs, None)
-        task = inputs.task(settings.recipe) if settings.widths else self.task
+        chosen_first = settings.searches_architectures
+        inputs, architectures = self.choose_architecture(meter) if chosen_first else (self.inputs, None)
+        task = inputs.task(settings.recipe) if chosen_first else self.task
         with SideBySide(task, self.together, meter) as side_by_side:
             if settings.time is not None and not side_by_side.possible:
                 deadline.trainings = 1
@@ -138,7 +139,7 @@ class Phases:
             accounting=self.budget.accounting,
             strategy=settings.strategy,
             found_by="uniform" if chosen.plan == chosen.uniform else settings.strategy,
-            widths=widths,
+            architectures=architectures,
             ended=chosen.ended,
             expected=hoped,
             unspent=unspent(space, space.accounting.plan_bytes(cost)),
@@ -164,21 +165,21 @@ class Phases:
             meter.note(f"expected of the closed form's plan over the best uniform one: {found.line}")
         return found
 
-    def choose_widths(self, meter: Meter) -> tuple[Inputs, dict[str, float]]:
-        """The network of the best widths; the validation accuracy of each that was tried."""
+    def choose_architecture(self, meter: Meter) -> tuple[Inputs, dict[str, float]]:
+        """The network of the best widths and depths; the validation accuracy of each that was tried."""
         done = 0
 
         def report(network: str, epoch: EpochReport) -> None:
             nonlocal done
             done += 1
-            meter("widths", done, f"{network} epoch {epoch.epoch}/{epoch.epochs} {meter.told(epoch.accuracy)}")
+            meter(ARCHITECTURES, done, f"{network} epoch {epoch.epoch}/{epoch.epochs} {meter.told(epoch.accuracy)}")
 
         settings = self.settings
         recipe = dataclasses.replace(
-            settings.recipe, seed=settings.seed, epochs=settings.width_epochs or settings.trial_epochs
+            settings.recipe, seed=settings.seed, epochs=settings.architecture_epochs or settings.trial_epochs
         )
-        trials = WidthTrials(self.inputs, recipe, self.budgeted, self.folder, report)
-        network, accuracies = best_network(trials, settings.widths)
+        trials = ArchitectureTrials(self.inputs, recipe, self.budgeted, self.folder, report)
+        network, accuracies = best_network(trials, settings.offered(self.inputs.source.network))
         return self.inputs.of(network), accuracies
 
     def train_in_full(self) -> TrainInFull:

@@ -13,8 +13,8 @@ from bankwise.trainers.recipe import Recipe
 
 NOTE = "note"  # a line to be told, of no training
 DATA = "data"  # the phase in which the images are told, before any training; its text may have several lines
-UNCOMPRESSED, PREPARE, WIDTHS = "uncompressed", "prepare", "widths"  # phases that train other networks than children
-TEACHERS = (UNCOMPRESSED, PREPARE, WIDTHS)
+UNCOMPRESSED, PREPARE, ARCHITECTURES = "uncompressed", "prepare", "architectures"
+TEACHERS = (UNCOMPRESSED, PREPARE, ARCHITECTURES)  # phases that train other networks than children
 FINALISTS = ("search finalists", "uniform finalists")
 FINAL = ("final searched", "final uniform")
 PERHAPS = "final uniform"  # not trained where the best plan is a uniform one

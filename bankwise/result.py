@@ -58,7 +58,7 @@ class SearchResult:
     `plan` is the plan of the exported file `model`; `searched`, `uniform` (None: no uniform plan was trained) and
     `uncompressed` are what it, the best uniform plan and the float network measure. `budget` is as it was given,
     `budget_bytes` what that is, both None where a given plan was trained. `settings` is what settings.json holds, with
-    the data description under "source". `widths` is the validation accuracy of each network that was tried, `unspent` a
+    the data description under "source". `architectures` is the validation accuracy of each that was tried, `unspent` a
     line on the bytes of the budget that are left, where these are worth one, `made` with which versions, where and when
     it was made, `ended` why the search began no further trial. `metric` is what was measured where "accuracy" is
     written, `expected` what was expected of the closed form before any trial. `confusion` counts the test images of
@@ -83,7 +83,7 @@ class SearchResult:
     accounting: str = "file"
     strategy: str | None = None
     found_by: str | None = None
-    widths: Mapping[str, float] | None = None
+    architectures: Mapping[str, float] | None = None
     unspent: str | None = None
     made: Mapping[str, str] | None = None
     metric: str = "accuracy"
@@ -164,7 +164,7 @@ class SearchResult:
             "class_names": identity.get("class_names"),
         }
         if self.strategy is not None:
-            values |= {"strategy": self.strategy, "found_by": self.found_by, "widths": self.widths}
+            values |= {"strategy": self.strategy, "found_by": self.found_by, "architectures": self.architectures}
             values |= {"unspent": self.unspent, "ended": self.ended}
             values["expected"] = self.expected and self.expected.to_dict()
         uniform = self.uniform and self.uniform.to_dict() | {"plan": str(folder.uniform_plan)}
@@ -218,7 +218,7 @@ class SearchResult:
             accounting=stored.accounting,
             strategy=stored.strategy,
             found_by=stored.found_by,
-            widths=stored.widths,
+            architectures=stored.architectures,
             unspent=stored.unspent,
             made=stored.made,
             metric=stored.metric,
@@ -309,7 +309,7 @@ class _Summary:
     accounting: str = "file"
     strategy: str | None = None
     found_by: str | None = None
-    widths: Mapping[str, float] | None = None
+    architectures: Mapping[str, float] | None = None
     unspent: str | None = None
     made: Mapping[str, str] | None = None
     metric: str = "accuracy"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bankwise.progress import DATA
+from bankwise.architectures import Offered
+from bankwise.progress import ARCHITECTURES, DATA
 from bankwise.search_space import strict
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.limits import Limits
-from bankwise.search_space.networks import stages
+from bankwise.search_space.networks import DEEPEST
 from bankwise.search_space.ranges import SEED, in_range
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.strategies import DEFAULT, BudgetedSpace, find_strategy
 from bankwise.strategies.engines import engine_class
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import Task, TaskSource
-from bankwise.widths import most_trials
 
-_COUNTS = ("trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "trial_epochs", "width_epochs")
+_COUNTS = ("trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "trial_epochs", "architecture_epochs")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class SearchSettings:
     """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
     tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full, `finalist_seeds` times. The
     best of them all by the mean on the validation split, and the best uniform one beside it, are trained over `seeds`
-    further seeds. `widths` are multipliers of channels, searched for every stage of the
-    network before the plan is (`bankwise.widths`), by trainings of `width_epochs` (None: of `trial_epochs`).
+    further seeds. `widths` are multipliers of channels and `depths` numbers of
+    blocks, searched for every stage of the network before the plan is (`bankwise.architectures`), by trainings of
+    `architecture_epochs` (None: of `trial_epochs`).
 
     `strategy` is a name of `bankwise.strategies.STRATEGIES` or a user's own `package.module:Name`, `engine` where
     trials run. `time` is when all is to be done, in seconds from the first start: no trial is begun that would leave
@@ -50,7 +51,8 @@ class SearchSettings:
     max_ram: int | None = None
     max_ops: int | None = None
     widths: tuple[float, ...] = ()
-    width_epochs: int | None = None
+    depths: tuple[int, ...] = ()
+    architecture_epochs: int | None = None
     time: float | None = None
     patience: int | None = None
 
@@ -60,8 +62,12 @@ class SearchSettings:
         for width in self.widths:
             if not 0 < width < float("inf"):
                 raise BankwiseError(f"width {width:g} must be a number above 0 such as 0.5")
-        if self.width_epochs is not None and not self.widths:
-            raise BankwiseError(f"width_epochs={self.width_epochs} is for searched widths: give widths too")
+        for depth in self.depths:
+            in_range(0, DEEPEST, depth=depth)
+        if self.architecture_epochs is not None and not self.searches_architectures:
+            raise BankwiseError(
+                f"architecture_epochs={self.architecture_epochs} is for searched widths or depths: give these too"
+            )
         if self.time is not None and not 0 < self.time < float("inf"):
             raise BankwiseError(f"time={self.time:g} must be a number of seconds above 0")
         for name in ("time", "patience"):
@@ -70,12 +76,21 @@ class SearchSettings:
         in_range(1, patience=self.patience, **{name: getattr(self, name) for name in _COUNTS})
         in_range(0, SEED, seed=self.seed)
 
+    @property
+    def searches_architectures(self) -> bool:
+        return bool(self.widths or self.depths)
+
+    def offered(self, network: str) -> Offered:
+        """The architectures that are searched. Raises BankwiseError where `network` has no such choice."""
+        return Offered(network, self.widths, self.depths)
+
     def work(self, network: str) -> dict[str, int]:
         """Epochs that each phase is planned to train."""
         full, finalists = self.recipe.epochs, self.finalists * self.finalist_seeds * self.recipe.epochs
         work = {DATA: 0}
-        if self.widths:
-            work["widths"] = 2 * (self.width_epochs or self.trial_epochs) * most_trials(stages(network), self.widths)
+        if self.searches_architectures:
+            epochs = self.architecture_epochs or self.trial_epochs
+            work[ARCHITECTURES] = 2 * epochs * self.offered(network).most_trials
         supernet = find_strategy(self.strategy).trains_supernet
         work |= {"uncompressed": self.seeds * full, "prepare": full if supernet else 0}
         work["search"] = self.trials * self.trial_epochs

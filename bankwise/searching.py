@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
+from bankwise.architectures import check_fits, rehearse_all
 from bankwise.inputs import Inputs, take
 from bankwise.logs import Logs, check_logs
 from bankwise.phases import Phases
@@ -26,7 +27,6 @@ from bankwise.strategies.engines import make_engine
 from bankwise.surroundings import Surroundings
 from bankwise.trainers.recipe import aimed
 from bankwise.trainers.rehearsal import rehearse
-from bankwise.widths import check_network, narrowest, rehearse_widths
 
 
 def search(
@@ -91,13 +91,13 @@ def _folder(inputs: Inputs, budget: str | int) -> Path:
 
 def check(inputs: Inputs, budget: str | int, settings: SearchSettings, accounting: str = "file") -> Budget:
     """The budget. Raises InfeasibleBudget, or BankwiseError, where none can be searched in it."""
-    if settings.widths:
-        check_network(inputs.source.network)
+    offered = settings.offered(inputs.source.network)
     task = inputs.task(settings.recipe)
     limit = Budget.parse(budget, task.shape, accounting)
-    if settings.widths:
-        task = inputs.of(narrowest(inputs.source.network, settings.widths)).task(settings.recipe)
-    settings.budgeted(task, limit)
+    if offered:
+        check_fits(inputs, settings.recipe, offered, lambda one: settings.budgeted(one, limit))
+    else:
+        settings.budgeted(task, limit)
     return limit
 
 
@@ -121,10 +121,8 @@ def search_in(
     task = inputs.task(settings.recipe)
     engine = make_engine(settings.engine, **(options or {}))
     recipe = rehearse(task, SearchSpace(task.shape, settings.space).smallest)
-    if settings.widths:
-        recipe = rehearse_widths(
-            inputs, recipe, settings.space, lambda narrow: settings.budgeted(narrow, limit), settings.widths
-        )
+    if offered := settings.offered(inputs.source.network):
+        recipe = rehearse_all(inputs, recipe, settings.space, lambda one: settings.budgeted(one, limit), offered)
     settings = dataclasses.replace(settings, recipe=recipe)
     task = dataclasses.replace(task, recipe=settings.recipe)
     wanted = getattr(engine.options, "workers", 1) if side_by_side is None else side_by_side

@@ -59,7 +59,7 @@ class Study:
 def searched(study: Study, root: str, folder: Path, kib: float, settings: SearchSettings) -> dict:
     found = search(study.network, study.load(root), round(kib * 1024), folder, settings).to_dict()
     plan = Plan.read(folder / "plan.yaml")
-    keys = ("file_bytes", "paper_bits", "accuracies", "test_accuracies", "network", "widths")
+    keys = ("file_bytes", "paper_bits", "accuracies", "test_accuracies", "network", "architectures")
     uniform = found["baseline_uniform"]
     return {key: found[key] for key in keys} | {
         "plan": plan.to_dict(),

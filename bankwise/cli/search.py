@@ -66,9 +66,20 @@ def search(
             show_default=False,
         ),
     ] = None,
-    width_epochs: Annotated[
+    depths: Annotated[
+        str | None,
+        Option(
+            metavar="D[,D]",
+            help="Numbers of blocks, such as 1,2,3: search the depth of every stage before the plan.",
+            show_default=False,
+        ),
+    ] = None,
+    architecture_epochs: Annotated[
         int | None,
-        Option(help="Epochs of each of a width's two trainings. Default: those of a trial.", show_default=False),
+        Option(
+            help="Epochs of each of the two trainings by which a width or a depth is tried. Default: those of a trial.",
+            show_default=False,
+        ),
     ] = None,
     side_by_side: options.SideBySide = None,
     space: options.SpaceOptions,
@@ -101,7 +112,8 @@ def search(
         max_ram=settings.size("--max-ram", max_ram),
         max_ops=settings.count("--max-ops", max_ops),
         widths=settings.numbers("--widths", widths),
-        width_epochs=width_epochs,
+        depths=settings.counts("--depths", depths),
+        architecture_epochs=architecture_epochs,
         time=settings.seconds("--time", time),
         patience=patience,
     )

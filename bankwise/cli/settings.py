@@ -47,6 +47,14 @@ def numbers(option: str, text: str | None) -> tuple[float, ...]:
         raise BankwiseError(f"{option} {text!r} is not numbers with commas between them, such as 0.25,0.5,1") from None
 
 
+def counts(option: str, text: str | None) -> tuple[int, ...]:
+    """Whole numbers with commas between them."""
+    parts = [] if text is None else text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdecimal() and len(part) < 9 for part in parts):
+        raise BankwiseError(f"{option} {text!r} is not whole numbers with commas between them, such as 1,2,3")
+    return tuple(map(int, parts))
+
+
 def input_shape(text: str) -> tuple[int, int, int]:
     """CHANNELSxHEIGHTxWIDTH, such as 3x224x224."""
     match = re.fullmatch(r"([1-9][0-9]{0,18})x([1-9][0-9]{0,18})x([1-9][0-9]{0,18})", text.strip())

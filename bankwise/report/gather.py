@@ -39,7 +39,8 @@ class SearchRecord:
     seeds: int
     seed: int
     widths: tuple[float, ...]
-    width_epochs: int | None
+    depths: tuple[int, ...]
+    architecture_epochs: int | None
     source: TaskSource
     space: SpaceSettings
     recipe: Recipe

@@ -52,9 +52,12 @@ def command(run: Run) -> list[str] | None:
         words.append(("patience", record.patience))
     if record.time is not None:
         words.append(("time", f"{record.time:.12g}s"))
-    if record.widths:
-        words.append(("widths", ",".join(f"{width:g}" for width in record.widths)))
-        words.append(("width_epochs", record.width_epochs))
+    words += [
+        (name, ",".join(f"{value:g}" for value in values))
+        for name in ("widths", "depths")
+        if (values := getattr(record, name))
+    ]
+    words.append(("architecture_epochs", record.architecture_epochs))
     options = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in words if value is not None]
     source, made = record.source, record.made_in
     if made is not None:

@@ -29,7 +29,7 @@ SEARCH = SearchSettings(
     trial_epochs=2,
     recipe=RECIPE,
     widths=(0.25, 0.375, 0.5, 0.75, 1.0),
-    width_epochs=4,
+    architecture_epochs=4,
     space=SpaceSettings(hidden=ALL),
 )
 

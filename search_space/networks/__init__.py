@@ -58,6 +58,11 @@ def stages(name: str) -> int:
     return _NETWORKS[name][1]
 
 
+def usual_depths(name: str) -> tuple[int, ...] | None:
+    """The blocks of each stage of one of `network_names()`; None where it comes in one depth."""
+    return _NETWORKS[name][2]
+
+
 def names_code(reference: str) -> bool:
     """Whether building the network imports and runs a user's own code."""
     return ":" in reference and not reference.startswith("torchvision:")
@@ -154,7 +159,7 @@ def _depths(reference: str, text: str) -> tuple[int, ...]:
     name = reference.partition("@")[0]
     usual = _NETWORKS[name][2]
     if usual is None:
-        deep = [one for one in network_names() if _NETWORKS[one][2]]
+        deep = [one for one in network_names() if usual_depths(one)]
         raise BankwiseError(f"network {reference!r} comes in one depth; those with others: {', '.join(deep)}")
     given = text.split(",")
     if not all(one.isascii() and one.isdecimal() and len(one) < 9 and int(one) <= DEEPEST for one in given):

@@ -43,7 +43,7 @@ def test_the_defaults_are_those_of_a_search_from_python():
         parameter.name: parameter for parameter in typer.main.get_command(app).commands["search"].params
     }  # fmt: skip
     for name in ("strategy", "engine", "trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "seed",
-                 "trial_epochs", "width_epochs"):  # fmt: skip
+                 "trial_epochs", "architecture_epochs"):  # fmt: skip
         assert parameters[name].default == getattr(settings, name), name
     recipe = settings.recipe.to_dict()
     for name in recipe.keys() & parameters.keys() - {"seed", "threads", "augment", "class_weights"}:

@@ -13,7 +13,7 @@ from bankwise.trainers.recipe import Recipe
 def test_settings_are_the_same_through_json():
     settings = SearchSettings(
         strategy="tpe", engine="ray", trials=3, recipe=Recipe(epochs=2, lr=0.5), max_ram=1000, widths=(0.5, 1.0),
-        width_epochs=2,
+        depths=(1, 2), architecture_epochs=2,
         space=SpaceSettings(hidden=("int4",), layers={"4.*": ("binary",)}, tiles=((1, 3),), keep=("head",)),
     )  # fmt: skip
     assert SearchSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings

@@ -43,7 +43,7 @@ def test_trials_come_in_their_order_with_the_finalists_marked(run: Run, finished
         ("summary.json", {"uncompressed": {}}, "measured network lacks the key 'bytes'"),
         ("summary.json", {"accuracies": []}, "is of no training"),
         ("summary.json", {"accuracies": ["a" * 9999]}, "is not a number"),
-        ("summary.json", {"widths": {"tiny": None}}, "None is not a number"),
+        ("summary.json", {"architectures": {"tiny": None}}, "None is not a number"),
         ("settings.json", {"finalists": "2"}, "finalists: '2' is not a whole number"),
         ("settings.json", {"network": None}, "settings network: None is not text"),
         ("settings.json", {"source": {"network": "tiny"}}, "settings source"),

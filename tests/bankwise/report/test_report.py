@@ -177,11 +177,11 @@ def test_paper_accounting_and_one_seed(paper: Path, tmp_path: Path):
 
 def test_widths_that_were_tried(widened: Path, page: Page, tmp_path: Path):
     summary = json.loads((widened / "summary.json").read_text())
-    rows = page_at(write_report([widened], tmp_path / "page.html")).words.split("The widths that were tried")[1]
-    assert len(summary["widths"]) >= 2
-    for network, accuracy in summary["widths"].items():
+    rows = page_at(write_report([widened], tmp_path / "page.html")).words.split("The architectures that were tried")[1]
+    assert len(summary["architectures"]) >= 2
+    for network, accuracy in summary["architectures"].items():
         assert f"{network}{100 * accuracy:.2f} %" in rows
-    assert "widths that were tried" not in page.words
+    assert "architectures that were tried" not in page.words
 
 
 def test_a_plan_that_was_trained_alone(run: Run, tmp_path: Path):
