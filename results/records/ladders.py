@@ -115,19 +115,19 @@ FASHION = Ladder(
 CIFAR10 = Ladder(
     data="cifar10",
     networks={
-        8192: ("small@0.7", "small"),
-        11_400: ("small", "resnet20"),
-        16_384: ("small@1.5", "resnet20"),
-        32_768: ("small@2", "resnet20", "vgg_small@0.5"),
-        65_536: ("resnet20@1.5", "vgg_small@0.5"),
-        131_072: ("resnet20@2", "vgg_small"),
+        8192: ("resnet9@0.1875", "resnet9@0.25"),
+        16_384: ("resnet9@0.25", "resnet9@0.375"),
+        32_768: ("resnet9@0.375", "resnet9@0.5"),
+        65_536: ("resnet9@0.5",),
+        131_072: ("resnet9",),
     },
     recipe=Recipe(batch=250, threads=1, whiten=True, shift=2),  # what paid in results/recipes
-    floating=15,
-    short=4,
-    full=30,
+    floating=8,
+    short=3,
+    full=16,
     seeds=3,
     validation=1 / 10,
+    scores=("capture",),
     goals=(85.0, 90.0),
     published=(
         Published("MLPerf Tiny, ResNet-8", 85.0, 98_496, "the int8 .tflite file", "500 epochs", "its repository"),

@@ -41,9 +41,14 @@ def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) 
         for name in ladder.networks[size]
         for score, plan in plans(ladder, name, size).items()
     }
-    tries = [(f"try-{label}", (ladder, root, cache, plan, 0, ladder.short, None)) for label, plan in proposed.items()]
-    run_jobs(child, tries, cache, workers)
+    if len(labels(ladder, size)) > 1:
+        tries = [
+            (f"try-{label}", (ladder, root, cache, plan, 0, ladder.short, None)) for label, plan in proposed.items()
+        ]
+        run_jobs(child, tries, cache, workers)
     label = choice(ladder, size, cache)
+    if label not in proposed:
+        raise SystemExit(f"{ladder.data}: no plan of {', '.join(ladder.networks[size])} fits {size:,} bytes")
     plan, seeds = proposed[label], range(ladder.seeds)
     floats([plan.network], seeds)
     names = [f"final-{label}-{seed}" for seed in seeds]
@@ -56,16 +61,24 @@ def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) 
     run_jobs(measured, tests, cache, 1)
 
 
+def labels(ladder: Ladder, size: int) -> list[str]:
+    """What a row chooses among, as SIZE-NETWORK-SCORE."""
+    return [f"{size}-{name}-{score}" for name in ladder.networks[size] for score in ladder.scores]
+
+
 def tried(ladder: Ladder, size: int, cache: Path) -> dict[str, float]:
-    """Validation accuracies of the row's short trainings, by SIZE-NETWORK-SCORE."""
-    labels = [f"{size}-{name}-{score}" for name in ladder.networks[size] for score in ladder.scores]
-    return {label: read(cache, f"try-{label}")["accuracy"] for label in labels if there(cache, f"try-{label}")}
+    """Validation accuracies of the row's short trainings, by label."""
+    names = labels(ladder, size)
+    return {label: read(cache, f"try-{label}")["accuracy"] for label in names if there(cache, f"try-{label}")}
 
 
-def choice(ladder: Ladder, size: int, cache: Path) -> str:
-    """What the validation split chose for the row, once all short trainings are through."""
+def choice(ladder: Ladder, size: int, cache: Path) -> str | None:
+    """What the validation split chose for the row, once all short trainings are through; where there is nothing to
+    choose it is not asked. None: none is through."""
     accuracies = tried(ladder, size, cache)
-    return max(accuracies, key=accuracies.__getitem__)
+    if len(only := labels(ladder, size)) == 1:
+        return only[0]
+    return max(accuracies, key=accuracies.__getitem__) if accuracies else None
 
 
 def there(cache: Path, name: str) -> bool:
@@ -82,11 +95,8 @@ def results(ladder: Ladder, cache: Path) -> dict[int, dict]:
     """The rows that are through, by size, as they lie in the cache."""
     found = {}
     for size in ladder.networks:
-        seeds, accuracies = range(ladder.seeds), tried(ladder, size, cache)
-        if not accuracies:
-            continue
-        label = choice(ladder, size, cache)
-        if not all(there(cache, f"test-{label}-{seed}") for seed in seeds):
+        seeds, label = range(ladder.seeds), choice(ladder, size, cache)
+        if label is None or not all(there(cache, f"test-{label}-{seed}") for seed in seeds):
             continue
         finals = [read(cache, f"final-{label}-{seed}") for seed in seeds]
         floats = [read(cache, f"float-{finals[0]['network']}-{seed}") for seed in seeds]
@@ -96,7 +106,7 @@ def results(ladder: Ladder, cache: Path) -> dict[int, dict]:
             "float_accuracies": [one["accuracy"] for one in floats],
             "seconds": sum(one["seconds"] for one in (*finals, *floats)) / len(seeds),
             "petaflop": sum(one["petaflop"] for one in (*finals, *floats)) / len(seeds),
-            "tried": accuracies,
+            "tried": tried(ladder, size, cache),
         }
     return found
 
