@@ -75,6 +75,48 @@ def test_only_rows_that_are_through_are_shown(tmp_path):
     assert draw(FASHION, found).axes[0].get_title() == "fashion-mnist"
 
 
+def test_other_methods_stand_beside_a_row_once_they_are_through(tmp_path):
+    from results.records.ladders import CIFAR10
+    from results.records.study import results
+    from results.records.tables import draw, table
+
+    ladder = dataclasses.replace(
+        CIFAR10, networks={8192: ("small",)}, seeds=2, compared={8192: ("tiled", "narrower-1-bit")}
+    )
+
+    def write(label: str, size: int, test: float, seeds: range) -> None:
+        for seed in seeds:
+            (tmp_path / f"final-{label}-{seed}.json").write_text(json.dumps(final(0.9, size)))
+            (tmp_path / f"test-{label}-{seed}.json").write_text(json.dumps({"accuracy": test + seed / 100}))
+
+    for seed in range(2):
+        (tmp_path / f"float-small-{seed}.json").write_text(
+            json.dumps({"accuracy": 0.9, "seconds": 6.0, "petaflop": 0.25})
+        )
+    write("8192-small-capture", 8000, 0.85, range(2))  # nothing was to be chosen: no short training
+    write("8192-tiled", 8100, 0.8, range(2))
+    write("8192-narrower-1-bit", 8101, 0.99, range(1))
+    found = results(ladder, tmp_path)
+    assert list(found[8192]["compared"]) == ["tiled"] and found[8192]["tried"] == {}
+    lines = table(ladder, found).splitlines()
+    assert "| 8,192 | closed form | small | 8,000 | 90.00 ± 0.00 | 85.50 ± 0.71 | 90.00 ± 0.00 |" in lines
+    assert "| 8,192 | tiled | small | 8,100 | 90.00 ± 0.00 | 80.50 ± 0.71 | 90.00 ± 0.00 |" in lines
+    assert "tiled, whole file, trained likewise" in draw(ladder, found).axes[0].get_legend_handles_labels()[1]
+
+
+def test_methods_fill_the_row_that_they_are_compared_in():
+    from bankwise.search_space.price import price
+    from bankwise.search_space.trace import shape_of
+    from results.records.ladders import MNIST
+    from results.records.work import by_method
+
+    for method in MNIST.compared[3200]:
+        plan = by_method(MNIST, method, "small@0.25", 3200)
+        assert 2700 < price(shape_of(plan.network, (1, 28, 28), 10), plan).file_bytes <= 3200
+        assert (plan.network == "small@0.25") == (method != "narrower-1-bit")
+    assert by_method(MNIST, "tiled", "small", 300) is None
+
+
 def test_other_settings_have_another_cache():
     from results.records.ladders import MNIST
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from bankwise.trainers.recipe import Recipe
 
+METHODS = ("uniform-stacked", "narrower-1-bit", "tiled")  # what else a user would do, trained likewise
 SCORES = ("capture", "rate")  # the closed forms that may propose plans: weighted capture, log rate (strategies.scores)
 
 
@@ -26,7 +28,7 @@ class Published:
 @dataclass(frozen=True)
 class Ladder:
     """Rows of one data set: for each size of file in bytes the networks that are tried on the validation split, each
-    with the plan of every one of `scores`.
+    with the plan of every one of `scores`; and for sizes of `compared` other methods of `strategies.baselines`.
 
     A network is trained in floating point for `floating` epochs, then its child, from those weights, for `short` epochs
     where plans are chosen and for `full` in the end.
@@ -41,6 +43,7 @@ class Ladder:
     seeds: int
     validation: float
     scores: tuple[str, ...] = SCORES
+    compared: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     limit: int | None = None
     goals: tuple[float, ...] = ()  # % whose fewest bytes are asked for
     published: tuple[Published, ...] = ()
@@ -76,6 +79,7 @@ MNIST = Ladder(
     seeds=3,
     validation=1 / 12,
     scores=("capture",),
+    compared={3200: METHODS},
     published=(
         Published("MIRACLE", 99.04, 1500, *MIRACLE),
         Published("MIRACLE", 99.31, 3100, *MIRACLE),
@@ -104,6 +108,7 @@ FASHION = Ladder(
     full=20,
     seeds=3,
     validation=1 / 12,
+    compared={2048: METHODS, 8192: METHODS},
     goals=(90.0, 92.0),
     published=(
         Published(
@@ -128,6 +133,7 @@ CIFAR10 = Ladder(
     seeds=3,
     validation=1 / 10,
     scores=("capture",),
+    compared={16_384: METHODS},
     goals=(85.0, 90.0),
     published=(
         Published("MLPerf Tiny, ResNet-8", 85.0, 98_496, "the int8 .tflite file", "500 epochs", "its repository"),

@@ -5,9 +5,10 @@
     python results/records/study.py cifar10 --data-root DATA
 
 The validation split is the same for everything and chooses network and plan of a row, by short trainings with one seed.
-Each row is then trained over three seeds, each from a float network of its own. The test set is read when a row's
-trainings are through, once, from the files; nothing is chosen after that. What is through lies in runs/records, so that
-a command that was stopped goes on; rows of results.json by the same settings that are not in the cache stay.
+Each row is then trained over three seeds, each from a float network of its own; in some rows other methods at equal
+bytes likewise. The test set is read when a row's trainings are through, once, from the files; nothing is chosen after
+that. What is through lies in runs/records, so that a command that was stopped goes on; rows of results.json by the same
+settings that are not in the cache stay.
 `--rows 1500,3200` does these rows alone; `--table` trains nothing, and writes the table of the rows that are through;
 `--small` tries the command in a minute, on few images, and writes nothing here.
 """
@@ -17,25 +18,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bankwise.search_space.plan import Plan
 from results.jobs import run_jobs
 from results.records.ladders import LADDERS, Ladder
 from results.records.tables import draw, table
-from results.records.work import child, floating, measured, plans
+from results.records.work import by_method, child, floating, measured, plans
 
 
 def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) -> None:
-    """Choose, train and measure the row of one size."""
-
-    def floats(networks: Sequence[str], seeds: Sequence[int]) -> None:
-        jobs = [(f"float-{name}-{seed}", (ladder, root, cache, name, seed)) for name in networks for seed in seeds]
-        run_jobs(floating, jobs, cache, workers)
-
-    floats(ladder.networks[size], [0])
+    """Choose, train and measure the row of one size, and the other methods that are compared there."""
+    jobs = [(f"float-{name}-0", (ladder, root, cache, name, 0)) for name in ladder.networks[size]]
+    run_jobs(floating, jobs, cache, workers)
     proposed = {
         f"{size}-{name}-{score}": plan
         for name in ladder.networks[size]
@@ -49,15 +46,29 @@ def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) 
     label = choice(ladder, size, cache)
     if label not in proposed:
         raise SystemExit(f"{ladder.data}: no plan of {', '.join(ladder.networks[size])} fits {size:,} bytes")
-    plan, seeds = proposed[label], range(ladder.seeds)
-    floats([plan.network], seeds)
-    names = [f"final-{label}-{seed}" for seed in seeds]
+    full(ladder, {label: proposed[label]}, root, cache, workers)
+    compared = {
+        f"{size}-{method}": plan
+        for method in ladder.compared.get(size, ())
+        if (plan := by_method(ladder, method, proposed[label].network, size)) is not None
+    }
+    full(ladder, compared, root, cache, workers)
+
+
+def full(ladder: Ladder, plans: dict[str, Plan], root: str, cache: Path, workers: int | None) -> None:
+    """The plans, by their labels, trained over all seeds, each from a float network of its own, and measured."""
+    runs = [(label, plan, seed) for label, plan in plans.items() for seed in range(ladder.seeds)]
+    floats = {f"float-{plan.network}-{seed}": (ladder, root, cache, plan.network, seed) for _, plan, seed in runs}
+    run_jobs(floating, floats.items(), cache, workers)
     finals = [
         (name, (ladder, root, cache, plan, seed, ladder.full, cache / f"{name}.bankwise"))
-        for seed, name in zip(seeds, names, strict=True)
+        for label, plan, seed in runs
+        for name in [f"final-{label}-{seed}"]
     ]
     run_jobs(child, finals, cache, workers)
-    tests = [(f"test-{label}-{seed}", (ladder, root, cache / f"{name}.bankwise")) for seed, name in enumerate(names)]
+    tests = [
+        (f"test-{label}-{seed}", (ladder, root, cache / f"final-{label}-{seed}.bankwise")) for label, _, seed in runs
+    ]
     run_jobs(measured, tests, cache, 1)
 
 
@@ -95,20 +106,30 @@ def results(ladder: Ladder, cache: Path) -> dict[int, dict]:
     """The rows that are through, by size, as they lie in the cache."""
     found = {}
     for size in ladder.networks:
-        seeds, label = range(ladder.seeds), choice(ladder, size, cache)
-        if label is None or not all(there(cache, f"test-{label}-{seed}") for seed in seeds):
-            continue
-        finals = [read(cache, f"final-{label}-{seed}") for seed in seeds]
-        floats = [read(cache, f"float-{finals[0]['network']}-{seed}") for seed in seeds]
-        found[size] = finals[0] | {
-            "accuracies": [one["accuracy"] for one in finals],
-            "test_accuracies": [read(cache, f"test-{label}-{seed}")["accuracy"] for seed in seeds],
-            "float_accuracies": [one["accuracy"] for one in floats],
-            "seconds": sum(one["seconds"] for one in (*finals, *floats)) / len(seeds),
-            "petaflop": sum(one["petaflop"] for one in (*finals, *floats)) / len(seeds),
-            "tried": tried(ladder, size, cache),
-        }
+        label = choice(ladder, size, cache)
+        if label is not None and (one := through(ladder, label, cache)):
+            compared = {name: through(ladder, f"{size}-{name}", cache) for name in ladder.compared.get(size, ())}
+            found[size] = one | {
+                "tried": tried(ladder, size, cache),
+                "compared": {name: other for name, other in compared.items() if other},
+            }
     return found
+
+
+def through(ladder: Ladder, label: str, cache: Path) -> dict:
+    """What the seeds of a plan gave; nothing unless all are measured."""
+    seeds = range(ladder.seeds)
+    if not all(there(cache, f"test-{label}-{seed}") for seed in seeds):
+        return {}
+    finals = [read(cache, f"final-{label}-{seed}") for seed in seeds]
+    floats = [read(cache, f"float-{finals[0]['network']}-{seed}") for seed in seeds]
+    return finals[0] | {
+        "accuracies": [one["accuracy"] for one in finals],
+        "test_accuracies": [read(cache, f"test-{label}-{seed}")["accuracy"] for seed in seeds],
+        "float_accuracies": [one["accuracy"] for one in floats],
+        "seconds": sum(one["seconds"] for one in (*finals, *floats)) / len(seeds),
+        "petaflop": sum(one["petaflop"] for one in (*finals, *floats)) / len(seeds),
+    }
 
 
 def published(ladder: Ladder, folder: Path) -> dict[int, dict]:

@@ -13,6 +13,16 @@ HEADS = (
     "up to bytes", "network", "file bytes", "device bytes", "validation %", "test %, of the files",
     "float32, validation %", "epochs", "PFLOP a seed", "minutes a seed",
 )  # fmt: skip
+METHODS = (
+    "up to bytes",
+    "method",
+    "network",
+    "file bytes",
+    "validation %",
+    "test %, of the files",
+    "float32, validation %",
+)
+OURS = "closed form"
 OTHERS = ("published", "test %", "bytes", "which count", "training", "read in")
 
 
@@ -41,6 +51,17 @@ def table(ladder: Ladder, found: dict[int, dict]) -> str:
         there = [one["file_bytes"] for one in found.values() if 100 * statistics.fmean(one["test_accuracies"]) >= goal]
         reached = f"{min(there):,} bytes" if there else "no row that is through"
         text += f"\nFewest bytes with a mean test accuracy of {goal:g} %: {reached}.\n"
+    compared = [
+        [
+            f"{size:,}", method, one["network"], f"{one['file_bytes']:,}", _two(one["accuracies"]),
+            _two(one["test_accuracies"]), _two(one["float_accuracies"]),
+        ]
+        for size, row in found.items()
+        if row.get("compared")
+        for method, one in {OURS: row, **row["compared"]}.items()
+    ]  # fmt: skip
+    if compared:
+        text += f"\nOther methods in as many bytes, trained likewise:\n\n{_lines(METHODS, compared)}"
     others = [
         [one.method, f"{one.accuracy:g}", f"{one.bytes_:,}", one.counts, one.training, one.source]
         for one in ladder.published
@@ -56,6 +77,16 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
     for key, style, label in (("file_bytes", "o-", "whole file"), ("device_bytes", "o:", "constants of the C sources")):
         sizes = [one[key] / 1000 for one in found.values()]
         axes.errorbar(sizes, means, spreads, fmt=style, capsize=3, color="C0", label=f"bankwise, {label}")
+    methods = list(dict.fromkeys(name for row in found.values() for name in row.get("compared", ())))
+    for name, marker in zip(methods, "1234+x", strict=False):
+        rows = [row["compared"][name] for row in found.values() if name in row.get("compared", ())]
+        tested = [[100 * value for value in one["test_accuracies"]] for one in rows]
+        axes.errorbar(
+            [one["file_bytes"] / 1000 for one in rows],
+            [statistics.fmean(one) for one in tested],
+            [statistics.stdev(one) for one in tested],
+            fmt=marker, capsize=3, color="0.4", label=f"{name}, whole file, trained likewise",
+        )  # fmt: skip
     for number, method in enumerate(dict.fromkeys(one.method for one in ladder.published)):
         mine = [one for one in ladder.published if one.method == method]
         axes.plot(

@@ -14,6 +14,7 @@ from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.space import SearchSpace, SpaceSettings
 from bankwise.search_space.targets.file.container import read
 from bankwise.search_space.trace import shape_of
+from bankwise.strategies.baselines import baseline
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.scores import log_rate, weighted_capture
 from bankwise.trainers.data import ImageData, load_data
@@ -51,6 +52,15 @@ def plans(ladder: Ladder, network: str, size: int) -> dict[str, Plan]:
         if plan not in found.values():
             found[score] = plan
     return found
+
+
+def by_method(ladder: Ladder, method: str, network: str, size: int) -> Plan | None:
+    """What `method` (`strategies.baselines`) makes of `size` bytes: of the row's network, or, where it narrows one, of
+    the ladder's widest. None where it cannot be so small."""
+    widest = list(ladder.networks.values())[-1][-1]
+    whole = widest if method.startswith("narrower") else network
+    found = baseline(method, whole, CHANNELS[ladder.data], CLASSES, size)
+    return None if found is None else found.plan
 
 
 def recipe_of(ladder: Ladder, seed: int, epochs: int) -> Recipe:
