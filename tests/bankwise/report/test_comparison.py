@@ -17,6 +17,7 @@ def test_runs_stand_side_by_side(finished: Path, paper: Path, tmp_path: Path):
     assert {path.name for path in (page.parent / "plots").iterdir()} == {
         "comparison-validation.png", "comparison-test.png",
     }  # fmt: skip
+    assert text.count("<svg") == 2 and "<img" not in text, "each figure is drawn once"
     sample = read_run(finished).searched.validation
     for run in (read_run(finished), read_run(paper)):
         for measured in (run.searched, run.uniform):
