@@ -81,7 +81,7 @@ def test_other_methods_stand_beside_a_row_once_they_are_through(tmp_path):
     from results.records.tables import draw, table
 
     ladder = dataclasses.replace(
-        CIFAR10, networks={8192: ("small",)}, seeds=2, compared={8192: ("tiled", "narrower-1-bit")}
+        CIFAR10, name="cifar10", networks={8192: ("small",)}, seeds=2, compared={8192: ("tiled", "narrower-1-bit")}
     )
 
     def write(label: str, size: int, test: float, seeds: range) -> None:

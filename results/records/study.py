@@ -3,6 +3,7 @@
     python results/records/study.py mnist --data-root DATA
     python results/records/study.py fashion-mnist --data-root DATA
     python results/records/study.py cifar10 --data-root DATA
+    python results/records/study.py cifar10-large --data-root DATA --workers 1      (made for a GPU)
 
 The validation split is the same for everything and chooses network and plan of a row, by short trainings with one seed.
 Each row is then trained over three seeds, each from a float network of its own; in some rows other methods at equal
@@ -45,7 +46,7 @@ def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) 
         run_jobs(child, tries, cache, workers)
     label = choice(ladder, size, cache)
     if label not in proposed:
-        raise SystemExit(f"{ladder.data}: no plan of {', '.join(ladder.networks[size])} fits {size:,} bytes")
+        raise SystemExit(f"{ladder.name}: no plan of {', '.join(ladder.networks[size])} fits {size:,} bytes")
     full(ladder, {label: proposed[label]}, root, cache, workers)
     compared = {
         f"{size}-{method}": plan
@@ -142,7 +143,7 @@ def published(ladder: Ladder, folder: Path) -> dict[int, dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", choices=LADDERS)
+    parser.add_argument("ladder", choices=LADDERS)
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--cache", default="runs/records")
     parser.add_argument("--rows", help="sizes in bytes with commas between them; default: all")
@@ -150,10 +151,10 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing, write the table of what is through")
     parser.add_argument("--small", action="store_true", help="try the command on few images, print its table")
     options = parser.parse_args()
-    ladder = LADDERS[options.data]
+    ladder = LADDERS[options.ladder]
     ladder = ladder.tried_small() if options.small else ladder
     cache = Path(options.cache) / ladder.key
-    folder = Path(__file__).resolve().parent / options.data
+    folder = Path(__file__).resolve().parent / ladder.name
     sizes = list(ladder.networks) if options.rows is None else [int(text) for text in options.rows.split(",")]
     if unknown := [size for size in sizes if size not in ladder.networks]:
         parser.error(f"no row of {unknown[0]} bytes: rows are {', '.join(map(str, ladder.networks))}")
@@ -162,7 +163,7 @@ def main() -> None:
     kept = {} if options.small else published(ladder, folder)
     found = dict(sorted((kept | results(ladder, cache)).items()))
     if not found:
-        parser.error(f"no row of {options.data} is through in {cache}: leave --table out to train it")
+        parser.error(f"no row of {ladder.name} is through in {cache}: leave --table out to train it")
     print(table(ladder, found))
     if options.small:
         return

@@ -45,6 +45,8 @@ def table(ladder: Ladder, found: dict[int, dict]) -> str:
         for size, one in found.items()
     ]  # fmt: skip
     text = _lines(HEADS, rows)
+    if ladder.note:
+        text += f"\n{ladder.note}\n"
     if missing := [f"{size:,}" for size in ladder.networks if size not in found]:
         text += f"\nNot through yet: {', '.join(missing)} bytes.\n"
     for goal in ladder.goals:
@@ -93,7 +95,7 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
             [one.bytes_ / 1000 for one in mine], [one.accuracy for one in mine],
             "sv^<>dP"[number % 7], color=f"C{number + 1}", label=f"{method}: {mine[0].counts}",
         )  # fmt: skip
-    axes.set(xscale="log", xlabel="kB (1,000 bytes)", ylabel="test accuracy (%)", title=ladder.data)
+    axes.set(xscale="log", xlabel="kB (1,000 bytes)", ylabel="test accuracy (%)", title=ladder.name)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
