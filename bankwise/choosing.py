@@ -20,7 +20,7 @@ from bankwise.side_by_side import FullTraining
 from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.engines import Engine, Job
 from bankwise.strategies.engines.job import LEDGER
-from bankwise.strategies.ledger import Trials as Ledgered
+from bankwise.strategies.trials import Trials as Ledgered
 from bankwise.trainers.loop import Diverged, EpochReport
 from bankwise.trainings import Trainings
 

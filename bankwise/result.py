@@ -22,7 +22,7 @@ from bankwise.search_space.networks import IN_MEMORY
 from bankwise.search_space.plan import Plan
 from bankwise.shown import metric_name, value_of
 from bankwise.strategies.engines.job import LEDGER
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 
 if TYPE_CHECKING:
     import pandas

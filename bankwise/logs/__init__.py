@@ -12,7 +12,7 @@ from bankwise.logs.base import Choices, Log
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.imports import error_line
 from bankwise.search_space.plan import Plan
-from bankwise.strategies.ledger import Record
+from bankwise.strategies.trials import Record
 from bankwise.trainers.loop import EpochReport
 
 KINDS = {  # module and class of each

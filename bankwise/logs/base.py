@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bankwise.search_space.plan import Plan
-from bankwise.strategies.ledger import Record
+from bankwise.strategies.trials import Record
 from bankwise.trainers.loop import EpochReport
 
 Choices = Mapping[str, Sequence[str]]  # the short codes of all choices of every layer

@@ -10,7 +10,8 @@ from typing import Any
 
 from bankwise.logs.base import Choices, Log, numbers
 from bankwise.search_space.plan import Plan
-from bankwise.strategies.ledger import FAILED, Record
+from bankwise.strategies.journal import FAILED
+from bankwise.strategies.trials import Record
 from bankwise.trainers.loop import EpochReport
 
 PHASES = ("search", "uniform")  # those of trials

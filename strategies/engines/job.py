@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.plan import Plan
 from bankwise.strategies.base import Strategy
-from bankwise.strategies.ledger import FAILED, Record
+from bankwise.strategies.journal import FAILED
+from bankwise.strategies.trials import Record
 from bankwise.trainers.loop import EpochReport
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import Task, TaskSource

@@ -7,7 +7,8 @@ from functools import partial
 
 from bankwise.search_space.ranges import in_range
 from bankwise.strategies.engines.job import TRIALS, Engine, Job, option
-from bankwise.strategies.ledger import Ledger, Record
+from bankwise.strategies.ledger import Ledger
+from bankwise.strategies.trials import Record
 from bankwise.trainers.store import TrialStore
 
 

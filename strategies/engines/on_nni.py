@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.ranges import in_range
 from bankwise.strategies.engines.job import Engine, Job, option
-from bankwise.strategies.ledger import Record
+from bankwise.strategies.trials import Record
 
 SCHEDULERS = {"none": "none", "median": "Medianstop", "curvefitting": "Curvefitting"}  # and NNI's names for them
 

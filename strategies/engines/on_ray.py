@@ -9,7 +9,7 @@ from bankwise.search_space.errors import unknown
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.ranges import above_zero, in_range
 from bankwise.strategies.engines.job import Engine, Job, option
-from bankwise.strategies.ledger import Record
+from bankwise.strategies.trials import Record
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import Task
 from bankwise.trainers.trial import TrialResult

@@ -17,7 +17,8 @@ import torch
 from bankwise.search_space.plan import Plan
 from bankwise.strategies.engines.crew import ENDED, EPOCH, LOST, Crew, Report, TaskFiles
 from bankwise.strategies.engines.job import Job
-from bankwise.strategies.ledger import Ledger, Trial
+from bankwise.strategies.ledger import Ledger
+from bankwise.strategies.trials import Trial
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.store import DIED, TrialRecord, TrialStore
 from bankwise.trainers.task import Task

@@ -22,7 +22,7 @@ from bankwise.searching import SearchSettings
 from bankwise.side_by_side import FullTraining
 from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.evolution import Evolution
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 from bankwise.trainers.loop import Diverged
 from bankwise.trainers.recipe import Recipe
 

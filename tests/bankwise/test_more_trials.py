@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 
 
 def more(cli, trials: int, *further: str) -> list[str]:

@@ -20,7 +20,8 @@ from bankwise.search_space.price import price
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.space import SearchSpace
 from bankwise.strategies import BudgetedSpace, make_strategy
-from bankwise.strategies.ledger import FIRST, RETRIES, Ledger, SearchFailed, Trials
+from bankwise.strategies.ledger import RETRIES, Ledger
+from bankwise.strategies.trials import FIRST, SearchFailed, Trials
 
 BUDGET = 1300
 

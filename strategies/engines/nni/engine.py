@@ -20,7 +20,8 @@ from bankwise.strategies.engines.nni.listed import listed, place
 from bankwise.strategies.engines.nni.manager import Manager
 from bankwise.strategies.engines.nni.source import anywhere
 from bankwise.strategies.engines.on_nni import NniOptions
-from bankwise.strategies.ledger import Ledger, Record, Trials
+from bankwise.strategies.ledger import Ledger
+from bankwise.strategies.trials import Record, Trials
 from bankwise.trainers.checkpoint import save_checkpoint
 from bankwise.trainers.loop import EpochReport
 

@@ -26,7 +26,7 @@ from bankwise.strategies.engines.ray.schedulers import make_scheduler
 from bankwise.strategies.engines.ray.searcher import BudgetSearcher
 from bankwise.strategies.engines.ray.surroundings import interruptible, quiet
 from bankwise.strategies.engines.ray.trainable import CHECKPOINT, REFUSED, make_trainable
-from bankwise.strategies.ledger import Record
+from bankwise.strategies.trials import Record
 from bankwise.trainers.loop import EpochReport
 from bankwise.trainers.store import TrialStore
 

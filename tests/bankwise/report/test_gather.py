@@ -9,7 +9,7 @@ from bankwise.report.gather import Run, read_run
 from bankwise.report.view import run_view
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.plan import Plan
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 
 
 def test_accuracies_are_those_of_the_summary(run: Run, finished: Path):

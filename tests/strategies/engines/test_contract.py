@@ -18,7 +18,8 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.space import SearchSpace
 from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.engines import ENGINES, Engine, Job, engine_class, make_engine
-from bankwise.strategies.ledger import RETRIES, Record, Trials
+from bankwise.strategies.ledger import RETRIES
+from bankwise.strategies.trials import Record, Trials
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource
 

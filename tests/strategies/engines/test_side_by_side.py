@@ -20,7 +20,7 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.space import SearchSpace
 from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.engines import Job, make_engine
-from bankwise.strategies.ledger import Record
+from bankwise.strategies.trials import Record
 from bankwise.trainers.data import load_data
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import make_task

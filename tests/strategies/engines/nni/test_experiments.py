@@ -12,7 +12,7 @@ import yaml
 from bankwise.search_space.price import price
 from bankwise.strategies import make_strategy
 from bankwise.strategies.engines import Job, make_engine
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ENDS = "stacked,binary,int4,int8"

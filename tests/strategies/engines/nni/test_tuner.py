@@ -13,7 +13,7 @@ from bankwise.search_space.price import price
 from bankwise.search_space.space import SpaceSettings
 from bankwise.strategies.engines.nni.search_space import search_space
 from bankwise.strategies.engines.nni.tuner import BudgetTuner
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 
 
 @pytest.fixture

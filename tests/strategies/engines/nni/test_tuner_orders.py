@@ -21,7 +21,8 @@ from bankwise.strategies.engines.nni.experiment import Experiment
 from bankwise.strategies.engines.nni.search import Search
 from bankwise.strategies.engines.nni.search_space import kept_choices, search_space
 from bankwise.strategies.engines.nni.tuner import BudgetTuner
-from bankwise.strategies.ledger import RETRIES, SearchFailed
+from bankwise.strategies.ledger import RETRIES
+from bankwise.strategies.trials import SearchFailed
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource
 

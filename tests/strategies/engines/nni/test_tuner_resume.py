@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bankwise.strategies.engines.nni.search_space import search_space
-from bankwise.strategies.ledger import SearchFailed
+from bankwise.strategies.trials import SearchFailed
 
 
 def test_resumed_it_goes_on_as_undisturbed(make, folder, tmp_path):

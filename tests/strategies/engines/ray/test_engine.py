@@ -19,7 +19,8 @@ from bankwise.search_space.price import price
 from bankwise.strategies.engines.local import LocalEngine
 from bankwise.strategies.engines.on_ray import RayOptions
 from bankwise.strategies.engines.ray import check_ray, run_ray
-from bankwise.strategies.ledger import RETRIES, SearchFailed, Trials
+from bankwise.strategies.ledger import RETRIES
+from bankwise.strategies.trials import SearchFailed, Trials
 from bankwise.trainers.recipe import Recipe
 
 pytestmark = [

@@ -20,7 +20,9 @@ from bankwise.strategies import make_strategy, strategy_names
 from bankwise.strategies.encodings import PlanEncoding
 from bankwise.strategies.engines.ray.configs import importance_space
 from bankwise.strategies.engines.ray.searcher import BudgetSearcher
-from bankwise.strategies.ledger import FAILED, RETRIES, SearchFailed
+from bankwise.strategies.journal import FAILED
+from bankwise.strategies.ledger import RETRIES
+from bankwise.strategies.trials import SearchFailed
 
 
 def result_of(plan) -> dict:

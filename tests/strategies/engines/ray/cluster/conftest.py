@@ -26,7 +26,7 @@ import pytest
 
 from bankwise.search_space.price import price
 from bankwise.strategies.engines.job import LEDGER
-from bankwise.strategies.ledger import Record, Trials
+from bankwise.strategies.trials import Record, Trials
 from bankwise.trainers.data import load_data
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import make_task

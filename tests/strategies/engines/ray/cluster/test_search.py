@@ -9,7 +9,7 @@ import pytest
 
 from bankwise.searching import SearchSettings, search
 from bankwise.strategies.engines.job import LEDGER
-from bankwise.strategies.ledger import Trials
+from bankwise.strategies.trials import Trials
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource
 
