@@ -322,6 +322,8 @@ _CALLS: Mapping[str, Callable[[Operation], Emitted]] = {
     "leaky_relu": _over("leaky_relu", "slope"),
     "hard_sigmoid": _over("hard_sigmoid", "swish"),
     "sigmoid": _over("sigmoid", "swish"),
+    "gelu": _over("gelu", "by_tanh"),
+    "elu": _over("elu", "alpha"),
     "hyperbolic": _over("hyperbolic"),
 }
 _KERNELS = {"mean": "adaptive_pool", "cat": "copy"}

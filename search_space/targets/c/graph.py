@@ -321,6 +321,12 @@ def _clamp(given: _Arguments) -> Found:
     return "clamp", {"low": low, "high": high}, {}
 
 
+def _elu(given: _Arguments) -> Found:
+    """Not of scales, such as SELU's."""
+    usual = given.values.get("scale", 1) == 1 and given.values.get("input_scale", 1) == 1
+    return ("elu", {"alpha": given["alpha"]}, {}) if usual else None
+
+
 def _settled(kind: str, **settings: Any) -> Callable[[_Arguments], Found]:
     return lambda given: (kind, settings, {})
 
@@ -347,4 +353,6 @@ READERS: dict[str, Callable[[_Arguments], Found]] = {
     "sigmoid": _settled("sigmoid", swish=0),
     "silu": _settled("sigmoid", swish=1),
     "tanh": _settled("hyperbolic"),
+    "gelu": lambda given: ("gelu", {"by_tanh": int(given["approximate"] == "tanh")}, {}),
+    "elu": _elu,
 }

@@ -577,6 +577,26 @@ static void sigmoid(const float *x, float *y, int32_t size, int32_t swish)
         y[i] = (swish ? x[i] : 1.0f) / (1.0f + expf(-x[i]));
 }
 
+/* block gelu: */
+/* x times the normal distribution function, or its approximation `by_tanh`. */
+static void gelu(const float *x, float *y, int32_t size, int32_t by_tanh)
+{
+    int32_t i;
+    for (i = 0; i < size; i++) {
+        float u = x[i];
+        float part = by_tanh ? tanhf(0.79788456f * (u + 0.044715f * u * u * u)) : erff(0.70710678f * u);
+        y[i] = 0.5f * u * (1.0f + part);
+    }
+}
+
+/* block elu: */
+static void elu(const float *x, float *y, int32_t size, float alpha)
+{
+    int32_t i;
+    for (i = 0; i < size; i++)
+        y[i] = x[i] > 0.0f ? x[i] : alpha * expm1f(x[i]);
+}
+
 /* block hyperbolic: */
 static void hyperbolic(const float *x, float *y, int32_t size)
 {

@@ -20,7 +20,7 @@ from bankwise.search_space.targets.c.memory import IMAGE
 from bankwise.search_space.targets.file.layout import payload_bytes, payload_entries
 
 _ARRAY = re.compile(r"static const uint8_t data\[\d+\] = \{([^}]*)\};")
-_LIBRARY = ("normalize", "kept", "sigmoid", "hyperbolic", "clamp")  # the kernels that use math.h
+_LIBRARY = ("normalize", "kept", "sigmoid", "gelu", "elu", "hyperbolic", "clamp")  # the kernels that use math.h
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,11 @@ def _leaky(step: Fused, numbers: Numbers) -> Arguments:
     return "leaky_relu", f"{_sized('leaky_relu')(step, numbers)[1]}, {numbers.other}", []
 
 
+def _elu(step: Fused, numbers: Numbers) -> Arguments:
+    name, given, fields = _curved("elu")(step, numbers)
+    return name, f"{given}, {numbers.other}", fields
+
+
 def _copied(step: Fused, numbers: Numbers) -> Arguments:
     return "copy", f"0, {_sized('copy')(step, numbers)[1]}", []
 
@@ -298,5 +303,7 @@ _ARGUMENTS: Mapping[str, Callable[[Fused, Numbers], Arguments]] = {
     "leaky_relu": _leaky,
     "hard_sigmoid": _curved("hard_sigmoid", "swish"),
     "sigmoid": _curved("sigmoid", "swish"),
+    "gelu": _curved("gelu"),
+    "elu": _elu,
     "hyperbolic": _curved("hyperbolic"),
 }

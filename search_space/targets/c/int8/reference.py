@@ -77,7 +77,7 @@ class Reference:
             if operation.kind in LAYERS or operation.kind == "batch_norm":
                 out = _summed(step, first)
             else:
-                out = _RULES[operation.kind]([first, *inputs[1:]], operation.settings, numbers, operation.out_shape)
+                out = RULES[operation.kind]([first, *inputs[1:]], operation.settings, numbers, operation.out_shape)
             out = np.clip(out, numbers.low, numbers.high)
             values[step.fused.output] = out.reshape(len(images), -1)
         return torch.from_numpy(values[self.graph.output].astype(np.int16))
@@ -232,15 +232,31 @@ def _sigmoid(inputs: Sequence[Whole], given: Mapping[str, Any], numbers: Numbers
     return rounded((rounded(gate * value, 16) if given["swish"] else gate) * numbers.factor, numbers.shift)
 
 
+def _gelu(inputs: Sequence[Whole], given: Mapping[str, Any], numbers: Numbers, out: tuple[int, ...]) -> Whole:
+    """By the approximation, whichever the network has."""
+    value = _read(inputs[0], numbers)
+    u = np.clip(value, -8 * UNIT, 8 * UNIT)
+    cube = rounded(rounded(u * u, 16) * u, 16)
+    gate = rounded(logistic(rounded(104580 * u + 4676 * cube, 16)), 14)
+    return rounded(rounded(gate * value, 16) * numbers.factor, numbers.shift)
+
+
+def _elu(inputs: Sequence[Whole], given: Mapping[str, Any], numbers: Numbers, out: tuple[int, ...]) -> Whole:
+    value = _read(inputs[0], numbers)
+    gate = np.where(value < 0, logistic(np.minimum(value, 0)), 0)
+    below = ((gate << 16) // (2**30 - gate) - UNIT) * numbers.other
+    return rounded(np.where(value < 0, below, value * numbers.factor), numbers.shift)
+
+
 def _hyperbolic(inputs: Sequence[Whole], given: Mapping[str, Any], numbers: Numbers, out: tuple[int, ...]) -> Whole:
     gate = rounded(logistic(2 * _read(inputs[0], numbers)), 13)
     return rounded((gate - UNIT) * numbers.factor, numbers.shift)
 
 
-_RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, Rule] = {
     "max_pool": _max_pool, "average_pool": _average_pool, "adaptive_pool": _adaptive, "mean": _mean_of_maps,
     "cat": _cat, "add": _add, "multiply": _multiply, "clamp": _scaled, "relu": _scaled, "leaky_relu": _leaky,
-    "hard_sigmoid": _hard_sigmoid, "sigmoid": _sigmoid, "hyperbolic": _hyperbolic,
+    "hard_sigmoid": _hard_sigmoid, "sigmoid": _sigmoid, "gelu": _gelu, "elu": _elu, "hyperbolic": _hyperbolic,
 }  # fmt: skip
 
 
@@ -260,6 +276,10 @@ def _of_leaky(quantizer: Quantizer, step: Fused, inputs: Sequence[float]) -> Num
     return quantizer.scaled(step, inputs[0], inputs[0] * step.operation.settings["slope"])
 
 
+def _of_elu(quantizer: Quantizer, step: Fused, inputs: Sequence[float]) -> Numbers:
+    return quantizer.scaled(step, 1 / UNIT, step.operation.settings["alpha"] / UNIT, curve=inputs[0])
+
+
 def _of_curve(unit: int) -> Callable[[Quantizer, Fused, Sequence[float]], Numbers]:
     """A curve whose whole outputs are 1 / unit each."""
     return lambda quantizer, step, inputs: quantizer.scaled(step, 1 / unit, curve=inputs[0])
@@ -269,5 +289,5 @@ _NUMBERS: Mapping[str, Callable[[Quantizer, Fused, Sequence[float]], Numbers]] =
     **dict.fromkeys(("max_pool", "average_pool", "adaptive_pool", "mean", "clamp", "relu"), _of_one),
     "cat": lambda quantizer, step, inputs: quantizer.each(step), "add": _of_two, "multiply": _of_product,
     "leaky_relu": _of_leaky, "hard_sigmoid": _of_curve(6 * UNIT), "sigmoid": _of_curve(UNIT),
-    "hyperbolic": _of_curve(UNIT),
+    "gelu": _of_curve(UNIT), "elu": _of_elu, "hyperbolic": _of_curve(UNIT),
 }  # fmt: skip

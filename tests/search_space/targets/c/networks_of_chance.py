@@ -9,6 +9,7 @@ from torch.nn import functional as F
 ACTIVATIONS = (
     F.relu, F.relu6, F.hardswish, F.hardsigmoid, F.silu, torch.sigmoid, torch.tanh, F.hardtanh,
     lambda x: F.leaky_relu(x, 0.2), lambda x: x.clamp(-1.5, 0.7), lambda x: F.relu(x, inplace=True),
+    F.gelu, lambda x: F.gelu(x, approximate="tanh"), lambda x: F.elu(x, 0.7),
 )  # fmt: skip
 
 

@@ -6,10 +6,15 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bankwise.search_space.families import KINDS
+from bankwise.search_space.targets.c.int8.fixed import Ratio, common_shift
+from bankwise.search_space.targets.c.int8.numbers import UNIT, Numbers
+from bankwise.search_space.targets.c.int8.reference import RULES
 from bankwise.search_space.targets.c.target import CTarget
 
 from . import networks_of_chance
@@ -51,6 +56,32 @@ def test_every_operation_gives_the_logits_of_the_reference(exported, keep):
         made = exported(space.shape, drawn(space, seed), seed, images)
         assert_equal(made, images, *SANITIZED)
         assert_near(made, images, 0.2)
+
+
+def test_smooth_activations_give_the_logits_of_the_reference(exported):
+    """And these lie as near to the float network's as int8 activations let them."""
+    space = space_of("networks_in_c:Smooth", (2, 9, 7), ("int8",), bits=32)
+    images = 3 * torch.randn(40, 2, 9, 7, generator=torch.Generator().manual_seed(0))
+    made = exported(space.shape, drawn(space, 0), images=images)
+    assert_equal(made, images, *SANITIZED)
+    assert_near(made, images, 0.05)
+
+
+@pytest.mark.parametrize(("kind", "settings"), [("gelu", {}), ("elu", {"alpha": 0.7})])
+def test_curves_of_whole_numbers(kind, settings):
+    """Within a step of the output, or the distance of the approximation that GELU has here."""
+    x = np.arange(-127, 128)
+    curve = (lambda x: F.gelu(x)) if kind == "gelu" else (lambda x: F.elu(x, settings["alpha"]))
+    for scale in (0.001, 0.02, 0.05, 0.3, 40.0):
+        exact = curve(torch.from_numpy(x * scale)).numpy()
+        out = np.abs(exact).max() / 127
+        gains = [gain / UNIT / out for gain in (1, settings.get("alpha", 1))]
+        shift = common_shift(*gains)
+        factor, other = (round(gain * 2.0**shift) for gain in gains)
+        inside = Ratio.of(scale * UNIT)
+        numbers = Numbers(-127, 127, shift, factor, offset=inside.mantissa, offset_shift=inside.shift, other=other)
+        found = RULES[kind]([x], settings, numbers, x.shape)
+        assert np.abs(found * out - exact).max() <= 0.51 * out + (0.0005 if kind == "gelu" else 4 / UNIT)
 
 
 def test_residual_sums_and_shortcuts(exported):

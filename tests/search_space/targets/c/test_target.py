@@ -12,7 +12,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.nn import functional as F
 
 from bankwise.search_space.accounting import DEVICE
 from bankwise.search_space.errors import BankwiseError
@@ -31,6 +30,7 @@ from bankwise.search_space.trace import trace
 from bankwise.search_space.vector import VECTORS as STORAGES
 from bankwise.trainers.data import load_data
 
+from . import networks_in_c
 from .conftest import M0, M4, SANITIZED, Exported, needed
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -79,98 +79,10 @@ def test_sums_are_the_same_with_every_optimization_and_compiler(exported):
         assert torch.equal(made.logits(digits(20), "-O3", "-march=native", compiler="clang"), first)
 
 
-class Mixed(nn.Module):
-    """Every kind of operation."""
-
-    def __init__(self, num_classes=10, in_channels=2):
-        super().__init__()
-        self.same = nn.Conv2d(in_channels, 8, (4, 3), padding="same", bias=True)
-        self.depthwise = nn.Conv2d(8, 8, 3, groups=8, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(8)
-        self.dilated = nn.Conv2d(8, 8, 3, dilation=2, padding=2, groups=2, bias=True)
-        self.norm2 = nn.BatchNorm2d(8, affine=False)
-        self.strided = nn.Conv2d(16, 12, (3, 2), stride=(2, 1), padding=(0, 1))
-        self.pool = nn.MaxPool2d(3, 2, padding=1, ceil_mode=True)
-        self.average = nn.AvgPool2d(2, 2, padding=1, ceil_mode=True, count_include_pad=False)
-        self.padded = nn.AvgPool2d(3, 1, padding=1)
-        self.gate = nn.Linear(12, 12)
-        self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(12 * 4 + 12, num_classes, bias=False)
-        self.norm3 = nn.BatchNorm1d(num_classes)
-
-    def forward(self, x):
-        x = F.hardswish(self.same(x))
-        y = F.relu6(self.norm(self.depthwise(x)), inplace=True)
-        z = self.norm2(self.dilated(y))
-        x = torch.cat([x + y, F.leaky_relu(z, 0.1)], dim=1)
-        x = F.silu(self.strided(x))
-        gate = torch.sigmoid(self.gate(x.mean((2, 3))))
-        x = self.pool(x) * gate[:, :, None, None]
-        x = torch.tanh(self.padded(self.average(x)))
-        ends = [torch.flatten(F.adaptive_avg_pool2d(x, 2), 1), F.hardsigmoid(x).mean((2, 3))]
-        x = self.dropout(torch.cat(ends, 1)).clamp(min=-0.9)
-        return self.norm3(self.head(F.hardtanh(x, -0.8, 0.7)))
-
-
-class InPlace(nn.Module):
-    """Changes tensors in place, of which there are views, and copies that stay as they were."""
-
-    def __init__(self, num_classes=10, in_channels=2):
-        super().__init__()
-        self.conv, self.second = nn.Conv2d(in_channels, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
-        self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(4, num_classes)
-
-    def forward(self, x):
-        x = self.conv(x)
-        copied, ordered = x.clone(), x.contiguous(memory_format=torch.channels_last)
-        F.relu_(copied)
-        ordered.sigmoid_()
-        y = self.second(x)
-        viewed = self.dropout(y).flatten(2)
-        F.leaky_relu_(viewed, 0.3)  # so is y
-        y += copied
-        return self.head((x + y + ordered).mean((2, 3)))
-
-
-class Transposed(nn.Module):
-    def __init__(self, num_classes=10, in_channels=1):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, num_classes, 3)
-        self.shuffle = nn.ChannelShuffle(2)
-
-    def forward(self, x):
-        return self.shuffle(self.conv(x)).mean((2, 3))
-
-
-class Shifted(nn.Module):
-    """Adds a parameter of its own."""
-
-    def __init__(self, num_classes=10, in_channels=1):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, num_classes, 3)
-        self.shift = nn.Parameter(torch.zeros(1, num_classes, 6, 6))
-
-    def forward(self, x):
-        return (self.conv(x) + self.shift).mean((2, 3))
-
-
-class Computed(nn.Module):
-    """Convolves with a weight that it computes."""
-
-    def __init__(self, num_classes=10, in_channels=1):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, num_classes, 3)
-        self.kernel = nn.Parameter(torch.ones(num_classes, num_classes, 3, 3))
-
-    def forward(self, x):
-        return F.conv2d(self.conv(x), torch.tanh(self.kernel)).mean((2, 3))
-
-
 @pytest.fixture(autouse=True)
 def users_networks(monkeypatch):
     module = types.ModuleType("networks_in_c")
-    for network in (Mixed, InPlace, Transposed, Shifted, Computed):
+    for network in networks_in_c.NETWORKS:
         setattr(module, network.__name__, network)
     monkeypatch.setitem(sys.modules, "networks_in_c", module)
     return module
@@ -184,6 +96,14 @@ def test_every_operation_gives_the_logits_of_torch(exported, keep):
         made = exported(space.shape, drawn(space, seed), seed)
         assert_same(made, images, *SANITIZED)
         assert made.object("-O2")[".bss"] == CTarget().arena_bytes(space.shape, made.plan)
+
+
+def test_smooth_activations_give_the_logits_of_torch(exported):
+    space = space_of("networks_in_c:Smooth", (2, 9, 7), ("int8",), bits=32)
+    images = 3 * torch.randn(20, 2, 9, 7, generator=torch.Generator().manual_seed(0))
+    made = exported(space.shape, drawn(space, 0))
+    assert_same(made, images, *SANITIZED)
+    assert_same(made, images, "-O2")
 
 
 def test_a_tensor_changed_in_place_is_so_in_its_views_and_not_in_its_copies(exported):
@@ -324,6 +244,12 @@ def test_what_cannot_run_in_c_is_one_line_that_names_the_module(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_elu_of_another_scale_is_refused():
+    space = space_of("networks_in_c:Scaled", (1, 8, 8))
+    with pytest.raises(BankwiseError, match=r"Scaled cannot run in C \(elu\)"):
+        CTarget().size(space.shape, drawn(space, 0))
+
+
 @pytest.mark.parametrize(("name", "keep", "what"), [("Shifted", "shift", "add"), ("Computed", "kernel", "tanh")])
 def test_arithmetic_with_parameters_is_refused(name, keep, what):
     space = space_of(f"networks_in_c:{name}", (1, 8, 8), keep=(keep,))
@@ -331,24 +257,8 @@ def test_arithmetic_with_parameters_is_refused(name, keep, what):
         CTarget().size(space.shape, drawn(space, 0))
 
 
-class Alike(nn.Module):
-    """Layers whose names differ in what no name of C has, and one that would end a comment."""
-
-    def __init__(self, num_classes=10, in_channels=1):
-        super().__init__()
-        self.a = nn.Sequential()
-        self.a.add_module("b", nn.Conv2d(in_channels, 4, 3, bias=False))
-        self.a_b = nn.Conv2d(4, 4, 3, bias=False)
-        self.add_module("*/ /* end", nn.Linear(4, num_classes))
-
-    def forward(self, x):
-        x = self.a_b(torch.relu(self.a.b(x))).mean((2, 3))
-        return getattr(self, "*/ /* end")(x)
-
-
 @pytest.mark.parametrize("kind", ["composite", "int4"])
-def test_names_of_layers_are_never_mistaken_for_c(exported, kind, users_networks):
-    users_networks.Alike = Alike
+def test_names_of_layers_are_never_mistaken_for_c(exported, kind):
     space = space_of("networks_in_c:Alike", (1, 8, 8), (kind,))
     assert_same(exported(space.shape, drawn(space, 1)), digits(5), *SANITIZED)
 
