@@ -99,9 +99,31 @@ def test_other_methods_stand_beside_a_row_once_they_are_through(tmp_path):
     found = results(ladder, tmp_path)
     assert list(found[8192]["compared"]) == ["tiled"] and found[8192]["tried"] == {}
     lines = table(ladder, found).splitlines()
-    assert "| 8,192 | closed form | small | 8,000 | 90.00 ± 0.00 | 85.50 ± 0.71 | 90.00 ± 0.00 |" in lines
-    assert "| 8,192 | tiled | small | 8,100 | 90.00 ± 0.00 | 80.50 ± 0.71 | 90.00 ± 0.00 |" in lines
-    assert "tiled, whole file, trained likewise" in draw(ladder, found).axes[0].get_legend_handles_labels()[1]
+    assert "| 8,192 | closed form | small | 8,000 | 90.00 ± 0.00 | 85.50 ± 0.71 | 90.00 ± 0.00 | 8 + 16 |" in lines
+    assert "| 8,192 | tiled | small | 8,100 | 90.00 ± 0.00 | 80.50 ± 0.71 | 90.00 ± 0.00 | 8 + 16 |" in lines
+    assert "tiled, whole file" in draw(ladder, found).axes[0].get_legend_handles_labels()[1]
+
+
+def test_what_is_missing_beside_a_row_of_an_earlier_run(tmp_path, monkeypatch):
+    from results.records import study
+    from results.records.ladders import MNIST
+    from results.records.work import plans
+
+    ladder = dataclasses.replace(MNIST, compared={1500: ("tiled",)}, longer={1500: 33}, seeds=1)
+    plan = plans(ladder, "small@0.2", 1500)["capture"]
+    kept = {1500: final(0.98, 1490) | {"plan": plan.to_dict(), "test_accuracies": [0.98], "compared": {"old": {}}}}
+    told = []
+    monkeypatch.setattr(study, "run_jobs", lambda work, jobs, cache, workers: told.extend(dict(jobs)))
+    study.row(study.Run(ladder, "nowhere", tmp_path, 1, kept), 1500)
+    assert [name for name in told if name.startswith("final")] == ["final-1500-33-epochs-0", "final-1500-tiled-0"]
+    assert not any(name.startswith("try") for name in told)
+    for name, accuracy in (("33-epochs", 0.99), ("tiled", 0.9)):
+        (tmp_path / f"final-1500-{name}-0.json").write_text(json.dumps(final(accuracy, 1500) | {"epochs": 33}))
+        (tmp_path / f"test-1500-{name}-0.json").write_text(json.dumps({"accuracy": accuracy}))
+    (tmp_path / "float-small-0.json").write_text(json.dumps({"accuracy": 0.9, "seconds": 6.0, "petaflop": 0.25}))
+    found = study.results(ladder, tmp_path, kept)
+    assert list(found) == [1500] and found[1500]["test_accuracies"] == [0.98]
+    assert list(found[1500]["compared"]) == ["old", "33-epochs", "tiled"]
 
 
 def test_methods_fill_the_row_that_they_are_compared_in():

@@ -28,7 +28,8 @@ class Published:
 @dataclass(frozen=True)
 class Ladder:
     """Rows of one data set: for each size of file in bytes the networks that are tried on the validation split, each
-    with the plan of every one of `scores`; and for sizes of `compared` other methods of `strategies.baselines`.
+    with the plan of every one of `scores`; for sizes of `compared` other methods of `strategies.baselines`,
+    for those of `longer` the same plan for so many epochs, stand beside it.
 
     A network is trained in floating point for `floating` epochs, then its child, from those weights, for `short` epochs
     where plans are chosen and for `full` in the end.
@@ -45,10 +46,15 @@ class Ladder:
     validation: float
     scores: tuple[str, ...] = SCORES
     compared: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    longer: Mapping[int, int] = field(default_factory=dict)
     limit: int | None = None
     goals: tuple[float, ...] = ()  # % whose fewest bytes are asked for
     published: tuple[Published, ...] = ()
     note: str = ""
+
+    def beside(self, size: int) -> list[str]:
+        """What stands beside a row: its plan trained for as many epochs as `longer` says, and other methods."""
+        return [*([f"{self.longer[size]}-epochs"] if size in self.longer else []), *self.compared.get(size, ())]
 
     @property
     def key(self) -> str:
@@ -58,7 +64,7 @@ class Ladder:
 
     def tried_small(self) -> Ladder:
         """The same on few images for an epoch each: whether its command works, not what it is worth."""
-        return replace(self, limit=2000, floating=1, short=1, full=1, seeds=2)
+        return replace(self, limit=2000, floating=1, short=1, full=1, seeds=2, longer=dict.fromkeys(self.longer, 2))
 
 
 BITNET = ("weights alone, 16x16 images", "60 to 90 epochs, augmentation", "BitNetMCU, docs/documentation_cnn.md")
@@ -82,6 +88,7 @@ MNIST = Ladder(
     validation=1 / 12,
     scores=("capture",),
     compared={3200: METHODS},
+    longer={1500: 60},
     published=(
         Published("MIRACLE", 99.04, 1500, *MIRACLE),
         Published("MIRACLE", 99.31, 3100, *MIRACLE),

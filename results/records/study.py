@@ -10,8 +10,9 @@ Each row is then trained over three seeds, each from a float network of its own;
 bytes likewise. The test set is read when a row's trainings are through, once, from the files; nothing is chosen after
 that. What is through lies in runs/records, so that a command that was stopped goes on; rows of results.json by the same
 settings that are not in the cache stay.
-`--rows 1500,3200` does these rows alone; `--table` trains nothing, and writes the table of the rows that are through;
-`--small` tries the command in a minute, on few images, and writes nothing here.
+`--rows 1500,3200` does these rows alone; `--keep` trains no row that results.json has, only what is missing beside it;
+`--table` trains nothing, and writes the table of the rows that are through; `--small` tries the command in a minute, on
+few images, and writes nothing here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -30,47 +33,60 @@ from results.records.tables import draw, table
 from results.records.work import by_method, child, floating, measured, plans
 
 
-def row(ladder: Ladder, size: int, root: str, cache: Path, workers: int | None) -> None:
-    """Choose, train and measure the row of one size, and the other methods that are compared there."""
-    jobs = [(f"float-{name}-0", (ladder, root, cache, name, 0)) for name in ladder.networks[size]]
-    run_jobs(floating, jobs, cache, workers)
+@dataclass(frozen=True)
+class Run:
+    """How the jobs of a ladder run. Rows of `kept`, by size, are not trained again, only what is missing beside."""
+
+    ladder: Ladder
+    root: str
+    cache: Path
+    workers: int | None
+    kept: Mapping[int, dict]
+
+    def jobs(self, work: Callable[..., dict], jobs: Mapping[str, tuple], workers: int | None = None) -> None:
+        """`work(ladder, root, cache, *arguments)` for every job."""
+        given = {name: (self.ladder, self.root, self.cache, *arguments) for name, arguments in jobs.items()}
+        run_jobs(work, given.items(), self.cache, workers or self.workers)
+
+
+def row(run: Run, size: int) -> None:
+    """Choose, train and measure the row of one size, and what is compared there."""
+    ladder = run.ladder
+    if size in run.kept:
+        plan = Plan.from_dict(run.kept[size]["plan"])
+    else:
+        label, plan = chosen(run, size)
+        full(run, {label: plan}, ladder.full)
+    if size in ladder.longer:
+        full(run, {f"{size}-{ladder.longer[size]}-epochs": plan}, ladder.longer[size])
+    methods = {name: by_method(ladder, name, plan.network, size) for name in ladder.compared.get(size, ())}
+    full(run, {f"{size}-{name}": other for name, other in methods.items() if other is not None}, ladder.full)
+
+
+def chosen(run: Run, size: int) -> tuple[str, Plan]:
+    """The label and the plan that short trainings choose for a row."""
+    ladder = run.ladder
+    run.jobs(floating, {f"float-{name}-0": (name, 0) for name in ladder.networks[size]})
     proposed = {
         f"{size}-{name}-{score}": plan
         for name in ladder.networks[size]
         for score, plan in plans(ladder, name, size).items()
     }
     if len(labels(ladder, size)) > 1:
-        tries = [
-            (f"try-{label}", (ladder, root, cache, plan, 0, ladder.short, None)) for label, plan in proposed.items()
-        ]
-        run_jobs(child, tries, cache, workers)
-    label = choice(ladder, size, cache)
+        run.jobs(child, {f"try-{label}": (plan, 0, ladder.short, None) for label, plan in proposed.items()})
+    label = choice(ladder, size, run.cache)
     if label not in proposed:
         raise SystemExit(f"{ladder.name}: no plan of {', '.join(ladder.networks[size])} fits {size:,} bytes")
-    full(ladder, {label: proposed[label]}, root, cache, workers)
-    compared = {
-        f"{size}-{method}": plan
-        for method in ladder.compared.get(size, ())
-        if (plan := by_method(ladder, method, proposed[label].network, size)) is not None
-    }
-    full(ladder, compared, root, cache, workers)
+    return label, proposed[label]
 
 
-def full(ladder: Ladder, plans: dict[str, Plan], root: str, cache: Path, workers: int | None) -> None:
+def full(run: Run, plans: Mapping[str, Plan], epochs: int) -> None:
     """The plans, by their labels, trained over all seeds, each from a float network of its own, and measured."""
-    runs = [(label, plan, seed) for label, plan in plans.items() for seed in range(ladder.seeds)]
-    floats = {f"float-{plan.network}-{seed}": (ladder, root, cache, plan.network, seed) for _, plan, seed in runs}
-    run_jobs(floating, floats.items(), cache, workers)
-    finals = [
-        (name, (ladder, root, cache, plan, seed, ladder.full, cache / f"{name}.bankwise"))
-        for label, plan, seed in runs
-        for name in [f"final-{label}-{seed}"]
-    ]
-    run_jobs(child, finals, cache, workers)
-    tests = [
-        (f"test-{label}-{seed}", (ladder, root, cache / f"final-{label}-{seed}.bankwise")) for label, _, seed in runs
-    ]
-    run_jobs(measured, tests, cache, 1)
+    runs = [(f"{label}-{seed}", plan, seed) for label, plan in plans.items() for seed in range(run.ladder.seeds)]
+    files = {name: run.cache / f"final-{name}.bankwise" for name, _, _ in runs}
+    run.jobs(floating, {f"float-{plan.network}-{seed}": (plan.network, seed) for _, plan, seed in runs})
+    run.jobs(child, {f"final-{name}": (plan, seed, epochs, files[name]) for name, plan, seed in runs})
+    run.jobs(measured, {f"test-{name}": (files[name],) for name, _, _ in runs}, 1)
 
 
 def labels(ladder: Ladder, size: int) -> list[str]:
@@ -103,17 +119,18 @@ def read(cache: Path, name: str) -> dict:
     return found
 
 
-def results(ladder: Ladder, cache: Path) -> dict[int, dict]:
-    """The rows that are through, by size, as they lie in the cache."""
+def results(ladder: Ladder, cache: Path, kept: Mapping[int, dict] | None = None) -> dict[int, dict]:
+    """The rows that are through, by size, as they lie in the cache; those of `kept` where it has none."""
     found = {}
     for size in ladder.networks:
         label = choice(ladder, size, cache)
-        if label is not None and (one := through(ladder, label, cache)):
-            compared = {name: through(ladder, f"{size}-{name}", cache) for name in ladder.compared.get(size, ())}
-            found[size] = one | {
-                "tried": tried(ladder, size, cache),
-                "compared": {name: other for name, other in compared.items() if other},
-            }
+        before = (kept or {}).get(size, {})
+        one = through(ladder, label, cache) if label is not None else {}
+        one = one | {"tried": tried(ladder, size, cache)} if one else before
+        if one:
+            compared = {name: through(ladder, f"{size}-{name}", cache) for name in ladder.beside(size)}
+            new = {name: other for name, other in compared.items() if other}
+            found[size] = one | {"compared": before.get("compared", {}) | new}
     return found
 
 
@@ -148,6 +165,7 @@ def main() -> None:
     parser.add_argument("--cache", default="runs/records")
     parser.add_argument("--rows", help="sizes in bytes with commas between them; default: all")
     parser.add_argument("--workers", type=int, help="trainings at a time; default: one a core")
+    parser.add_argument("--keep", action="store_true", help="train no row again that is in results.json")
     parser.add_argument("--table", action="store_true", help="train nothing, write the table of what is through")
     parser.add_argument("--small", action="store_true", help="try the command on few images, print its table")
     options = parser.parse_args()
@@ -158,10 +176,11 @@ def main() -> None:
     sizes = list(ladder.networks) if options.rows is None else [int(text) for text in options.rows.split(",")]
     if unknown := [size for size in sizes if size not in ladder.networks]:
         parser.error(f"no row of {unknown[0]} bytes: rows are {', '.join(map(str, ladder.networks))}")
-    for size in [] if options.table else sizes:
-        row(ladder, size, options.data_root, cache, options.workers)
     kept = {} if options.small else published(ladder, folder)
-    found = dict(sorted((kept | results(ladder, cache)).items()))
+    run = Run(ladder, options.data_root, cache, options.workers, kept if options.keep else {})
+    for size in [] if options.table else sizes:
+        row(run, size)
+    found = results(ladder, cache, kept)
     if not found:
         parser.error(f"no row of {ladder.name} is through in {cache}: leave --table out to train it")
     print(table(ladder, found))

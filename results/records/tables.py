@@ -57,13 +57,14 @@ def table(ladder: Ladder, found: dict[int, dict]) -> str:
         [
             f"{size:,}", method, one["network"], f"{one['file_bytes']:,}", _two(one["accuracies"]),
             _two(one["test_accuracies"]), _two(one["float_accuracies"]),
+            f"{ladder.floating} + {one.get('epochs', ladder.full)}",
         ]
         for size, row in found.items()
         if row.get("compared")
         for method, one in {OURS: row, **row["compared"]}.items()
     ]  # fmt: skip
     if compared:
-        text += f"\nOther methods in as many bytes, trained likewise:\n\n{_lines(METHODS, compared)}"
+        text += f"\nIn as many bytes:\n\n{_lines(METHODS, compared)}"
     others = [
         [one.method, f"{one.accuracy:g}", f"{one.bytes_:,}", one.counts, one.training, one.source]
         for one in ladder.published
@@ -87,7 +88,7 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
             [one["file_bytes"] / 1000 for one in rows],
             [statistics.fmean(one) for one in tested],
             [statistics.stdev(one) for one in tested],
-            fmt=marker, capsize=3, color="0.4", label=f"{name}, whole file, trained likewise",
+            fmt=marker, capsize=3, color="0.4", label=f"{name}, whole file",
         )  # fmt: skip
     for number, method in enumerate(dict.fromkeys(one.method for one in ladder.published)):
         mine = [one for one in ladder.published if one.method == method]

@@ -101,6 +101,7 @@ def child(ladder: Ladder, root: str, cache: Path, plan: Plan, seed: int, epochs:
         "accuracy": result.accuracy,
         "network": plan.network,
         "plan": plan.to_dict(),
+        "epochs": epochs,
         "codes": list(plan.codes.values()),
         "file_bytes": cost.file_bytes,
         "device_bytes": cost.device_bytes,
@@ -110,7 +111,7 @@ def child(ladder: Ladder, root: str, cache: Path, plan: Plan, seed: int, epochs:
     }
 
 
-def measured(ladder: Ladder, root: str, file: Path) -> dict:
+def measured(ladder: Ladder, root: str, cache: Path, file: Path) -> dict:
     """The test accuracy of a file, as it lies on disk, in float32."""
     found = read(file)
     return {"accuracy": accuracy_on(found.network(), load(ladder, root), "test"), "file_bytes": found.size}
