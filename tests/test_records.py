@@ -99,6 +99,8 @@ def test_other_methods_stand_beside_a_row_once_they_are_through(tmp_path):
     found = results(ladder, tmp_path)
     assert list(found[8192]["compared"]) == ["tiled"] and found[8192]["tried"] == {}
     lines = table(ladder, found).splitlines()
+    cells = [line.count("|") for line in lines]
+    assert all(a == b for a, b in zip(cells, cells[1:], strict=False) if a and b), "rows of one table are of one width"
     assert "| 8,192 | closed form | small | 8,000 | 90.00 ± 0.00 | 85.50 ± 0.71 | 90.00 ± 0.00 | 8 + 16 |" in lines
     assert "| 8,192 | tiled | small | 8,100 | 90.00 ± 0.00 | 80.50 ± 0.71 | 90.00 ± 0.00 | 8 + 16 |" in lines
     assert "tiled, whole file" in draw(ladder, found).axes[0].get_legend_handles_labels()[1]

@@ -21,6 +21,7 @@ METHODS = (
     "validation %",
     "test %, of the files",
     "float32, validation %",
+    "epochs",
 )
 OURS = "closed form"
 OTHERS = ("published", "test %", "bytes", "which count", "training", "read in")
