@@ -31,6 +31,11 @@ def _two(values: list[float]) -> str:
     return f"{100 * statistics.fmean(values):.2f} ± {100 * statistics.stdev(values):.2f}"
 
 
+def _shown(name: str) -> str:
+    """A method's name; what a row is trained longer for stands as "60-epochs"."""
+    return f"{OURS}, {name.replace('-', ' ')}" if name.endswith("-epochs") else name
+
+
 def _lines(heads: tuple[str, ...], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [list(heads), ["---"] * len(heads), *rows]) + "\n"
 
@@ -56,7 +61,7 @@ def table(ladder: Ladder, found: dict[int, dict]) -> str:
         text += f"\nFewest bytes with a mean test accuracy of {goal:g} %: {reached}.\n"
     compared = [
         [
-            f"{size:,}", method, one["network"], f"{one['file_bytes']:,}", _two(one["accuracies"]),
+            f"{size:,}", _shown(method), one["network"], f"{one['file_bytes']:,}", _two(one["accuracies"]),
             _two(one["test_accuracies"]), _two(one["float_accuracies"]),
             f"{ladder.floating} + {one.get('epochs', ladder.full)}",
         ]
@@ -89,7 +94,7 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
             [one["file_bytes"] / 1000 for one in rows],
             [statistics.fmean(one) for one in tested],
             [statistics.stdev(one) for one in tested],
-            fmt=marker, capsize=3, color="0.4", label=f"{name}, whole file",
+            fmt=marker, capsize=3, color="0.4", label=f"{_shown(name)}, whole file",
         )  # fmt: skip
     for number, method in enumerate(dict.fromkeys(one.method for one in ladder.published)):
         mine = [one for one in ladder.published if one.method == method]
