@@ -87,14 +87,15 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
         sizes = [one[key] / 1000 for one in found.values()]
         axes.errorbar(sizes, means, spreads, fmt=style, capsize=3, color="C0", label=f"bankwise, {label}")
     methods = list(dict.fromkeys(name for row in found.values() for name in row.get("compared", ())))
-    for name, marker in zip(methods, "1234+x", strict=False):
+    for name, marker in zip(methods, "XPDhp8", strict=False):
         rows = [row["compared"][name] for row in found.values() if name in row.get("compared", ())]
         tested = [[100 * value for value in one["test_accuracies"]] for one in rows]
         axes.errorbar(
             [one["file_bytes"] / 1000 for one in rows],
             [statistics.fmean(one) for one in tested],
             [statistics.stdev(one) for one in tested],
-            fmt=marker, capsize=3, color="0.4", label=f"{_shown(name)}, whole file",
+            fmt=marker, ms=7, capsize=3, zorder=3,
+            color="C0" if name.endswith("-epochs") else "0.35", label=f"{_shown(name)}, whole file",
         )  # fmt: skip
     for number, method in enumerate(dict.fromkeys(one.method for one in ladder.published)):
         mine = [one for one in ladder.published if one.method == method]
