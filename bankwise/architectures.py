@@ -18,7 +18,15 @@ from typing import Any
 from bankwise.inputs import Inputs
 from bankwise.run_folder import RunFolder
 from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
-from bankwise.search_space.networks import at_depths, at_widths, network_names, stages, usual_depths
+from bankwise.search_space.networks import (
+    at_depths,
+    at_widths,
+    deep_names,
+    network_names,
+    one_depth,
+    stages,
+    usual_depths,
+)
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.space import SearchSpace
 from bankwise.strategies import BudgetedSpace
@@ -54,14 +62,13 @@ class Offered:
 
     def __post_init__(self) -> None:
         if self and self.network not in network_names():
-            what = "widths" if self.widths else "depths"
+            what, names = ("depths", deep_names()) if self.depths else ("widths", network_names())
             raise BankwiseError(
-                f"{what} are searched for the networks {', '.join(network_names())}, without a width of their own, "
-                f"not for {self.network!r}"
+                f"{what} are searched for the networks {', '.join(names)}, without a size of their own, not for "
+                f"{self.network!r}"
             )
         if self.depths and self.usual is None:
-            deep = [name for name in network_names() if usual_depths(name)]
-            raise BankwiseError(f"network {self.network!r} comes in one depth; those with others: {', '.join(deep)}")
+            raise one_depth(self.network)
         object.__setattr__(self, "widths", tuple(sorted(set(self.widths))))
         object.__setattr__(self, "depths", tuple(sorted(set(self.depths))))
 

@@ -26,9 +26,9 @@ class SearchSettings:
     """`recipe` trains the uncompressed network and the final plans, `trial_epochs` of it a trial; `trials` plans are
     tried, `uniform_trials` uniform ones; the best `finalists` of each are trained in full, `finalist_seeds` times. The
     best of them all by the mean on the validation split, and the best uniform one beside it, are trained over `seeds`
-    further seeds. `widths` are multipliers of channels and `depths` numbers of
-    blocks, searched for every stage of the network before the plan is (`bankwise.architectures`), by trainings of
-    `architecture_epochs` (None: of `trial_epochs`).
+    further seeds. `widths` are multipliers of channels and `depths` numbers of blocks, searched for every stage of the
+    network before the plan is (`bankwise.architectures`), by trainings of `architecture_epochs` (None: of
+    `trial_epochs`).
 
     `strategy` is a name of `bankwise.strategies.STRATEGIES` or a user's own `package.module:Name`, `engine` where
     trials run. `time` is when all is to be done, in seconds from the first start: no trial is begun that would leave

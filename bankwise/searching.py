@@ -120,9 +120,12 @@ def search_in(
     limit = check(inputs, budget, settings, accounting)  # an error before anything is written
     task = inputs.task(settings.recipe)
     engine = make_engine(settings.engine, **(options or {}))
-    recipe = rehearse(task, SearchSpace(task.shape, settings.space).smallest)
     if offered := settings.offered(inputs.source.network):
-        recipe = rehearse_all(inputs, recipe, settings.space, lambda one: settings.budgeted(one, limit), offered)
+        recipe = rehearse_all(
+            inputs, settings.recipe, settings.space, lambda one: settings.budgeted(one, limit), offered
+        )
+    else:
+        recipe = rehearse(task, SearchSpace(task.shape, settings.space).smallest)
     settings = dataclasses.replace(settings, recipe=recipe)
     task = dataclasses.replace(task, recipe=settings.recipe)
     wanted = getattr(engine.options, "workers", 1) if side_by_side is None else side_by_side

@@ -94,8 +94,8 @@ def test_other_methods_stand_beside_a_row_once_they_are_through(tmp_path):
             json.dumps({"accuracy": 0.9, "seconds": 6.0, "petaflop": 0.25})
         )
     write("8192-small-capture", 8000, 0.85, range(2))  # nothing was to be chosen: no short training
-    write("8192-tiled", 8100, 0.8, range(2))
-    write("8192-narrower-1-bit", 8101, 0.99, range(1))
+    write("8192-small-tiled", 8100, 0.8, range(2))
+    write("8192-small-narrower-1-bit", 8101, 0.99, range(1))
     found = results(ladder, tmp_path)
     assert list(found[8192]["compared"]) == ["tiled"] and found[8192]["tried"] == {}
     lines = table(ladder, found).splitlines()
@@ -117,15 +117,19 @@ def test_what_is_missing_beside_a_row_of_an_earlier_run(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(study, "run_jobs", lambda work, jobs, cache, workers: told.extend(dict(jobs)))
     study.row(study.Run(ladder, "nowhere", tmp_path, 1, kept), 1500)
-    assert [name for name in told if name.startswith("final")] == ["final-1500-33-epochs-0", "final-1500-tiled-0"]
+    assert [name for name in told if name.startswith("final")] == [
+        "final-1500-small@0.2-33-epochs-0", "final-1500-small@0.2-tiled-0",
+    ]  # fmt: skip
     assert not any(name.startswith("try") for name in told)
     for name, accuracy in (("33-epochs", 0.99), ("tiled", 0.9)):
-        (tmp_path / f"final-1500-{name}-0.json").write_text(json.dumps(final(accuracy, 1500) | {"epochs": 33}))
-        (tmp_path / f"test-1500-{name}-0.json").write_text(json.dumps({"accuracy": accuracy}))
+        (tmp_path / f"final-1500-small-{name}-0.json").write_text(json.dumps(final(accuracy, 1500) | {"epochs": 33}))
+        (tmp_path / f"test-1500-small-{name}-0.json").write_text(json.dumps({"accuracy": accuracy}))
     (tmp_path / "float-small-0.json").write_text(json.dumps({"accuracy": 0.9, "seconds": 6.0, "petaflop": 0.25}))
     found = study.results(ladder, tmp_path, kept)
     assert list(found) == [1500] and found[1500]["test_accuracies"] == [0.98]
     assert list(found[1500]["compared"]) == ["old", "33-epochs", "tiled"]
+    other = {1500: kept[1500] | {"network": "tiny"}}  # whose row has others beside it
+    assert list(study.results(ladder, tmp_path, other)[1500]["compared"]) == ["old"]
 
 
 def test_methods_fill_the_row_that_they_are_compared_in():

@@ -40,7 +40,6 @@ def one(folder: Path, seed: int) -> dict[str, Any]:
         "plan": [found["accuracies"], found["test_accuracies"]],
         "uniform": [uniform["accuracies"], uniform["test_accuracies"]],
         "uniform_bytes": uniform["bytes"],
-        "seconds": found["seconds"],
     }
 
 

@@ -57,10 +57,11 @@ def row(run: Run, size: int) -> None:
     else:
         label, plan = chosen(run, size)
         full(run, {label: plan}, ladder.full)
+    beside = f"{size}-{plan.network}"  # the row's network, as another choice has others beside it
     if size in ladder.longer:
-        full(run, {f"{size}-{ladder.longer[size]}-epochs": plan}, ladder.longer[size])
+        full(run, {f"{beside}-{ladder.longer[size]}-epochs": plan}, ladder.longer[size])
     methods = {name: by_method(ladder, name, plan.network, size) for name in ladder.compared.get(size, ())}
-    full(run, {f"{size}-{name}": other for name, other in methods.items() if other is not None}, ladder.full)
+    full(run, {f"{beside}-{name}": other for name, other in methods.items() if other is not None}, ladder.full)
 
 
 def chosen(run: Run, size: int) -> tuple[str, Plan]:
@@ -128,9 +129,9 @@ def results(ladder: Ladder, cache: Path, kept: Mapping[int, dict] | None = None)
         one = through(ladder, label, cache) if label is not None else {}
         one = one | {"tried": tried(ladder, size, cache)} if one else before
         if one:
-            compared = {name: through(ladder, f"{size}-{name}", cache) for name in ladder.beside(size)}
-            new = {name: other for name, other in compared.items() if other}
-            found[size] = one | {"compared": before.get("compared", {}) | new}
+            beside = {name: through(ladder, f"{size}-{one['network']}-{name}", cache) for name in ladder.beside(size)}
+            old = before.get("compared", {}) if before.get("network") == one["network"] else {}
+            found[size] = one | {"compared": old | {name: other for name, other in beside.items() if other}}
     return found
 
 

@@ -63,6 +63,16 @@ def usual_depths(name: str) -> tuple[int, ...] | None:
     return _NETWORKS[name][2]
 
 
+def deep_names() -> list[str]:
+    """Those of `network_names()` whose stages may have fewer or more blocks."""
+    return [name for name in network_names() if usual_depths(name)]
+
+
+def one_depth(reference: str) -> BankwiseError:
+    """The error for a network whose blocks are asked for, but has none to choose."""
+    return BankwiseError(f"network {reference!r} comes in one depth; those with others: {', '.join(deep_names())}")
+
+
 def names_code(reference: str) -> bool:
     """Whether building the network imports and runs a user's own code."""
     return ":" in reference and not reference.startswith("torchvision:")
@@ -159,8 +169,7 @@ def _depths(reference: str, text: str) -> tuple[int, ...]:
     name = reference.partition("@")[0]
     usual = _NETWORKS[name][2]
     if usual is None:
-        deep = [one for one in network_names() if usual_depths(one)]
-        raise BankwiseError(f"network {reference!r} comes in one depth; those with others: {', '.join(deep)}")
+        raise one_depth(reference)
     given = text.split(",")
     if not all(one.isascii() and one.isdecimal() and len(one) < 9 and int(one) <= DEEPEST for one in given):
         raise BankwiseError(f"network {reference!r}: depths are whole numbers from 0 to {DEEPEST}, not {text!r}")

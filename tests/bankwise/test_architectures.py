@@ -142,7 +142,7 @@ def test_mistakes_are_one_line_before_anything_is_written(tmp_path):
     for network in ("tiny@0.5", "torchvision:resnet18"):
         with pytest.raises(BankwiseError, match=f"widths are searched for .* not for '{network}'"):
             search(network, "digits", 700, out, SearchSettings(widths=(0.5,), **QUICK))
-    with pytest.raises(BankwiseError, match="depths are searched for .* not for 'resnet20@0.5'"):
+    with pytest.raises(BankwiseError, match="depths are searched for the networks resnet20, .* not for 'resnet20@0.5'"):
         search("resnet20@0.5", "digits", 7000, out, SearchSettings(depths=(1,), **QUICK))
     with pytest.raises(BankwiseError, match="network 'tiny' comes in one depth; those with others: resnet20, "):
         search("tiny", "digits", 700, out, SearchSettings(depths=(1,), **QUICK))

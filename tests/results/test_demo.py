@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
 def result(plan: list[float], uniform: list[float], found_by: str = "evolution") -> dict:
     return {
         "accuracy": sum(plan) / len(plan), "found_by": found_by, "file_bytes": 890, "uniform_bytes": 880,
-        "plan": [plan, [0.9, 0.92]], "uniform": [uniform, [0.9, 0.9]], "seconds": 1.0,
+        "plan": [plan, [0.9, 0.92]], "uniform": [uniform, [0.9, 0.9]],
     }  # fmt: skip
 
 
@@ -39,3 +41,13 @@ def test_every_seed_has_a_row_and_outcomes_add_up():
     assert lines[5] == (
         "Of 2: ahead 1, the same plan 1, within the spread 0, behind 0. Test set, mean lead: +1.00 ± 0.00 points."
     )
+
+
+def test_it_is_the_search_of_the_makefile():
+    from bankwise.searching import SearchSettings
+    from results.bench.demo import BUDGET, DATA, NETWORK, SETTINGS
+
+    said = f"SEARCH = --network {NETWORK} --data {DATA} --budget {BUDGET} --strategy {SETTINGS.strategy}"
+    said += f" --finalists {SETTINGS.finalists} --seeds {SETTINGS.seeds}"
+    assert said in (Path(__file__).resolve().parents[2] / "Makefile").read_text().splitlines()
+    assert SETTINGS == SearchSettings(strategy=SETTINGS.strategy, finalists=SETTINGS.finalists, seeds=SETTINGS.seeds)
