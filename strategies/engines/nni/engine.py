@@ -27,12 +27,13 @@ from bankwise.trainers.loop import EpochReport
 
 NOTE = "nni.json"  # in the folder: the experiment's id, and whether it is over
 POLL = 1.0
-STALL = 300.0  # seconds without a running trial before the tuner is taken for dead
+STALL = 90.0  # seconds in which NNI neither runs a trial nor is about to, before it is started again
 ENDED = ("DONE", "STOPPED")
 
 
-class NotConnected(BankwiseError):
-    """NNI gives its tuner ten seconds to start: too few where a machine is very busy."""
+class GoesOnAnew(BankwiseError):
+    """A failure of NNI's own that is gone when the experiment is resumed: it gives its tuner ten seconds to start, too
+    few where a machine is very busy; and a trial that got lost on the way to it or back is waited for for ever."""
 
 
 def run_nni(job: Job, options: NniOptions) -> list[Record]:
@@ -52,7 +53,7 @@ def run_nni(job: Job, options: NniOptions) -> list[Record]:
             try:
                 id = _watched(folder, job, experiment, options.port)
                 break
-            except NotConnected:
+            except GoesOnAnew:
                 if tried == manager.TRIES:
                     raise
         write_text(folder / NOTE, json.dumps({"id": id, "over": True}))
@@ -170,14 +171,13 @@ class _Watch:
             if status == "ERROR":
                 self._look()
                 self.trials.check()
-                failed = NotConnected if any("did not connect" in error for error in errors) else BankwiseError
+                failed = GoesOnAnew if any("did not connect" in error for error in errors) else BankwiseError
                 raise failed(f"NNI's experiment {self.running.id} failed: {'; '.join(errors)}{self._advice()}")
-            if self.trials.running:
+            still = time.monotonic() - moved
+            if still > STALL / 9 and self.running.works():
                 moved = time.monotonic()
-            if time.monotonic() - moved > STALL:
-                raise BankwiseError(
-                    f"NNI's experiment {self.running.id} stands still: its tuner has died{self._advice()}"
-                )
+            elif still > STALL:
+                raise GoesOnAnew(f"NNI's experiment {self.running.id} stands still{self._advice()}")
             time.sleep(POLL)
 
     def _stop_in_time(self) -> None:

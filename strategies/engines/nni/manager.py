@@ -6,11 +6,13 @@ import contextlib
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 from nni.experiment import Experiment, ExperimentConfig, RunMode
 from nni.runtime.log import silence_stdout
 
@@ -18,6 +20,7 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.strategies.engines.nni.listed import get, listed
 
 TRIES = 4  # NNI ends a web server of its own that does not answer within three seconds
+RUNS = ("WAITING", "RUNNING")  # NNI's words for jobs with a process
 END = 90.0  # seconds for an orderly end; NNI allows itself 60
 
 
@@ -31,6 +34,12 @@ class Manager:
         """NNI's word for how the experiment is, and errors. OSError where nobody answers."""
         answer = get(self.port, "check-status")
         return answer["status"], answer["errors"]
+
+    def works(self) -> bool:
+        """Whether NNI runs a trial, or has handed one to a process. What the tuner takes to run may be lost."""
+        with contextlib.suppress(OSError, ValueError):
+            return any(job["status"] in RUNS for job in get(self.port, "trial-jobs"))
+        return False
 
     def lives(self) -> bool:
         with contextlib.suppress(ChildProcessError):
@@ -67,13 +76,14 @@ def start(config: Path, port: int, note: Callable[[str], None], id: str | None =
         if id is not None:
             experiment._action = "resume"  # what nnictl does: `resume` itself would tie the manager to this process
         note(experiment.id)
-        chosen = _free_port(port if tried == 0 else 0)
         try:
-            experiment.start(chosen, run_mode=RunMode.Detach)
-            manager = Manager(experiment.id, chosen, experiment._proc.pid)
-            if get(chosen, "experiment").get("id") == experiment.id:
-                return manager
-            manager.stop()  # two began at the same moment, and the other one has the port
+            with FileLock(_one_at_a_time()):
+                chosen = _free_port(port if tried == 0 else 0)
+                experiment.start(chosen, run_mode=RunMode.Detach)
+                manager = Manager(experiment.id, chosen, experiment._proc.pid)
+                if get(chosen, "experiment").get("id") == experiment.id:
+                    return manager
+            manager.stop()
             failed = f"port {chosen} was taken by another experiment"
         except Exception as error:  # of every kind; NNI has ended what it started
             failed = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -107,6 +117,12 @@ def end_tuners(id: str) -> None:
             is_tuner = environment.get("SDK_PROCESS") == "dispatcher"
             if is_tuner and Path(environment.get("NNI_LOG_DIRECTORY", "")).parent.name == id:
                 process.kill()
+
+
+def _one_at_a_time() -> Path:
+    """The lock of this user's starts. Of two that look for a port at the same moment NNI would give the first one's
+    manager both configurations, and that one may wait for ever."""
+    return Path(tempfile.gettempdir()) / f"bankwise-nni-{os.getuid()}.lock"
 
 
 def _free_port(wanted: int) -> int:
