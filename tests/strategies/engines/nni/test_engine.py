@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import psutil
@@ -143,54 +144,56 @@ def test_options_of_another_engine(options):
         make_engine("nni", **options)
 
 
-LATE = """
+@pytest.fixture
+def first_tuner(tmp_path, monkeypatch):
+    """Makes the first tuner's Python run further code at its start, once; the file that says whose that was."""
+
+    def make(code: str) -> Path:
+        folder = tmp_path / "first"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(ONCE.format(once=str(folder / "once")) + textwrap.indent(code, "    "))
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        return folder / "once"
+
+    return make
+
+
+ONCE = """
 import os, pathlib, sys, time
 once = pathlib.Path({once!r})
 if "--exp_params" in sys.orig_argv and not once.exists():
     once.write_text(str(os.getpid()))
-    time.sleep(60)
+"""
+LATE = "time.sleep(60)"
+LOSSY = """
+from nni.runtime.tuner_command_channel.channel import CommandType, TunerCommandChannel
+send, lost = TunerCommandChannel._send, []
+def lossy(self, command, data):
+    if command == CommandType.NewTrialJob and not lost:
+        lost.append(once.write_text("lost"))
+    else:
+        send(self, command, data)
+TunerCommandChannel._send = lossy
 """
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_tuner_that_is_too_late_for_nni_is_started_again(engine, make_job, tmp_path, monkeypatch):
+def test_a_tuner_that_is_too_late_for_nni_is_started_again(engine, make_job, first_tuner):
     """Python starts the first tuner after a minute; NNI gives it ten seconds. It is ended, and meets no other one."""
-    (tmp_path / "late").mkdir()
-    once = tmp_path / "late" / "once"
-    (tmp_path / "late" / "sitecustomize.py").write_text(LATE.format(once=str(once)))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "late"), prepend=os.pathsep)
+    late = first_tuner(LATE)
     found = ended(engine(trials=2))
-    assert not psutil.pid_exists(int(once.read_text()))
+    assert not psutil.pid_exists(int(late.read_text()))
     assert plans(found["records"]) == local(make_job("local", 2))
 
 
-LOST = """
-import pathlib, sys
-once = pathlib.Path({once!r})
-if "--exp_params" in sys.orig_argv and not once.exists():
-    from nni.runtime.tuner_command_channel import command_type
-    from nni.runtime.tuner_command_channel.channel import TunerCommandChannel
-    send = TunerCommandChannel._send
-    def lossy(self, command, data):
-        if command == command_type.CommandType.NewTrialJob and not once.exists():
-            once.write_text("")
-        else:
-            send(self, command, data)
-    TunerCommandChannel._send = lossy
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_trial_that_is_lost_on_its_way_to_nni_is_proposed_again(engine, make_job, tmp_path, monkeypatch):
+@pytest.mark.timeout(600)
+def test_a_trial_that_is_lost_on_its_way_to_nni_is_proposed_again(engine, make_job, first_tuner):
     """NNI waits for ever for it."""
-    (tmp_path / "lossy").mkdir()
-    once = tmp_path / "lossy" / "once"
-    (tmp_path / "lossy" / "sitecustomize.py").write_text(LOST.format(once=str(once)))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lossy"), prepend=os.pathsep)
+    lossy = first_tuner(LOSSY)
     found = ended(engine(trials=2))
-    assert once.exists() and plans(found["records"]) == local(make_job("local", 2))
+    assert lossy.read_text() == "lost" and plans(found["records"]) == local(make_job("local", 2))
 
 
 @pytest.mark.slow
