@@ -77,7 +77,7 @@ def start(config: Path, port: int, note: Callable[[str], None], id: str | None =
             experiment._action = "resume"  # what nnictl does: `resume` itself would tie the manager to this process
         note(experiment.id)
         try:
-            with FileLock(_one_at_a_time()):
+            with FileLock(_one_at_a_time(), timeout=END):
                 chosen = _free_port(port if tried == 0 else 0)
                 experiment.start(chosen, run_mode=RunMode.Detach)
                 manager = Manager(experiment.id, chosen, experiment._proc.pid)
