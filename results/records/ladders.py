@@ -119,6 +119,7 @@ FASHION = Ladder(
     seeds=3,
     validation=1 / 12,
     compared={2048: METHODS, 8192: METHODS},
+    longer={4096: 60},
     goals=(90.0, 92.0),
     published=(
         Published(

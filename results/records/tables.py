@@ -33,7 +33,18 @@ def _two(values: list[float]) -> str:
 
 def _shown(name: str) -> str:
     """A method's name; what a row is trained longer for stands as "60-epochs"."""
-    return f"{OURS}, {name.replace('-', ' ')}" if name.endswith("-epochs") else name
+    return f"{OURS}, {name.replace('-', ' ')}" if _longer(name) else name
+
+
+def _longer(name: str) -> bool:
+    """Whether it is a row's plan, trained longer, not another method."""
+    return name.endswith("-epochs")
+
+
+def _ours(found: dict[int, dict]) -> list[dict]:
+    """The rows, and their plans trained longer."""
+    beside = [one for row in found.values() for name, one in row.get("compared", {}).items() if _longer(name)]
+    return [*found.values(), *beside]
 
 
 def _lines(heads: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -56,7 +67,7 @@ def table(ladder: Ladder, found: dict[int, dict]) -> str:
     if missing := [f"{size:,}" for size in ladder.networks if size not in found]:
         text += f"\nNot through yet: {', '.join(missing)} bytes.\n"
     for goal in ladder.goals:
-        there = [one["file_bytes"] for one in found.values() if 100 * statistics.fmean(one["test_accuracies"]) >= goal]
+        there = [one["file_bytes"] for one in _ours(found) if 100 * statistics.fmean(one["test_accuracies"]) >= goal]
         reached = f"{min(there):,} bytes" if there else "no row that is through"
         text += f"\nFewest bytes with a mean test accuracy of {goal:g} %: {reached}.\n"
     compared = [
@@ -95,7 +106,7 @@ def draw(ladder: Ladder, found: dict[int, dict]) -> Figure:
             [statistics.fmean(one) for one in tested],
             [statistics.stdev(one) for one in tested],
             fmt=marker, ms=7, capsize=3, zorder=3,
-            color="C0" if name.endswith("-epochs") else "0.35", label=f"{_shown(name)}, whole file",
+            color="C0" if _longer(name) else "0.35", label=f"{_shown(name)}, whole file",
         )  # fmt: skip
     for number, method in enumerate(dict.fromkeys(one.method for one in ladder.published)):
         mine = [one for one in ladder.published if one.method == method]
