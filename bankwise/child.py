@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.errors import BankwiseError, short
 from bankwise.search_space.files import write_bytes
 from bankwise.search_space.layer import build_child
 from bankwise.search_space.networks import IN_MEMORY, build
+from bankwise.search_space.packed import check_packed
 from bankwise.search_space.packing import pack as pack_codes
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.targets.file.container import decode, encode
@@ -38,7 +40,7 @@ class Child(nn.Module):
     boxes in evaluation. The first argument is the images, a tensor or a list of them; in evaluation the network must
     run on these alone.
 
-    Raises BankwiseError where the plan is not of this network.
+    Raises BankwiseError where the plan is none, or not of this network.
 
     >>> from bankwise import plan
     >>> child = Child("tiny", plan("tiny", "900B").plan)
@@ -48,6 +50,12 @@ class Child(nn.Module):
 
     def __init__(self, network: str | nn.Module, plan: Plan, *, seed: int = 0, batches: int = 10):
         super().__init__()
+        if not isinstance(network, str | nn.Module):
+            raise BankwiseError(f"network {short(network)}: expected a name or an nn.Module")
+        if not isinstance(plan, Plan):
+            raise BankwiseError(f"plan of type {type(plan).__name__}: expected a Plan, as bankwise.plan(...).plan is")
+        if not isinstance(batches, int) or batches < 0:
+            raise BankwiseError(f"batches={short(batches)} must be a whole number of at least 0")
         reference = network if isinstance(network, str) else IN_MEMORY
         if isinstance(network, str):
             with torch.random.fork_rng(devices=[]):
@@ -61,6 +69,7 @@ class Child(nn.Module):
         teacher = copy.deepcopy(network).cpu()
         self.network = build_child(teacher, self.shape, plan, seed, teacher).requires_grad_(True)
         self._latest: deque[Images] = deque(maxlen=batches)
+        self._seen: torch.Tensor | None = None  # the first images of the latest batch
         self._given = (teacher if reference == IN_MEMORY else None,)  # no submodule
 
     @property
@@ -68,9 +77,17 @@ class Child(nn.Module):
         """The module in memory that the child is of; None where its network has a name."""
         return self._given[0]
 
+    def some_images(self) -> torch.Tensor:
+        """Images that its network takes, on its device: the first of the latest batch, else a ramp."""
+        if self._seen is not None:
+            return self._seen
+        shape = self.plan.input_shape
+        return torch.linspace(-1, 1, math.prod(shape), device=model_device(self)).reshape(1, *shape)
+
     def forward(self, images: Images, *others: Any, **named: Any) -> Any:
         if self.training:
             self._latest.append(_each(images, torch.Tensor.detach))
+            self._seen = images[:2].detach() if isinstance(images, torch.Tensor) else None
         return self.network(images, *others, **named)
 
     def train(self, mode: bool = True) -> Child:
@@ -98,7 +115,7 @@ def _each(images: Images, change: Callable[[torch.Tensor], torch.Tensor]) -> Ima
 
 def pack(child: Child) -> bytes:
     """The bytes of the child's file: as many as its plan's price says. Raises BankwiseError for weights that it cannot
-    hold, or where `bankwise.load` would refuse the bytes."""
+    hold, where `bankwise.load` would refuse the bytes, or what it gives would have other logits than the child."""
     if not isinstance(child, Child):
         raise BankwiseError(f"{type(child).__name__} is no Child: only that says which plan its layers follow")
     training = child.training
@@ -106,6 +123,7 @@ def pack(child: Child) -> bytes:
     try:
         data = encode(child.shape, child.plan, pack_codes(child.network, child.shape, child.plan))
         decode(data, allow_code=True, network=child.module).network()
+        check_packed(child.network, child.network, child.shape, child.plan, child.some_images(), child.module)
     finally:
         child.train(training)
     return data

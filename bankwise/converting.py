@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from bankwise.inputs import fed_as, take, usual_inputs
 from bankwise.made import made
 from bankwise.plan_report import PlanReport
 from bankwise.planning import price_plan
+from bankwise.recorded import as_in_run, values_in
 from bankwise.run_folder import RunFolder
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import BankwiseError, unknown
@@ -25,6 +27,8 @@ from bankwise.search_space.fits import converted, with_weights
 from bankwise.search_space.images import Images
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.networks import IN_MEMORY, build_or_copy
+from bankwise.search_space.normalization import SYMMETRIC, check_normalization
+from bankwise.search_space.packed import check_packed
 from bankwise.search_space.packing import pack
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import price
@@ -47,13 +51,15 @@ SPLITS = ("test", "validation")
 @dataclass(frozen=True)
 class Trained:
     """A network with its weights; `weights` says where they are from. `module` is it where it was one in memory.
-    `images` are what it was trained on, where that is known."""
+    `images` are what it was trained on, where that is known; `source` is the data description of the run that trained
+    it."""
 
     network: nn.Module
     shape: NetworkShape
     weights: str
     data: ImageData | None = None
     images: Images | None = None
+    source: Mapping[str, Any] | None = None
 
     @property
     def module(self) -> nn.Module | None:
@@ -65,6 +71,13 @@ class Trained:
             return None
         count = min(IMAGES, len(self.data.train_x))
         return self.data.to_input(self.data.train_x[torch.arange(count) * len(self.data.train_x) // count])
+
+    def some_images(self) -> torch.Tensor:
+        """A few images as the network takes them: training images where there are any, else a ramp."""
+        found = self.calibration()
+        if found is not None:
+            return found[:2]
+        return torch.linspace(-1, 1, math.prod(self.shape.input_shape)).reshape(1, *self.shape.input_shape)
 
 
 def open_trained(
@@ -92,7 +105,7 @@ def open_trained(
         raise BankwiseError("weights come from a file or from a run: give --weights or --checkpoint, not both")
     module = network if isinstance(network, nn.Module) else None
     name: str | None = IN_MEMORY if isinstance(network, nn.Module) else network
-    usual, recorded = None, Images()
+    usual, recorded, source = None, Images(), None
     if checkpoint is not None:
         with code_in_files(allow_code, [name]):
             plan, weights = run_of(checkpoint, allow_code=True)
@@ -100,6 +113,8 @@ def open_trained(
             raise BankwiseError(f"the run {str(checkpoint)!r} is of network {plan.network!r}, not of {name!r}")
         name, keep, usual = plan.network, keep or plan.keep, (plan.input_shape, plan.classes)
         recorded = plan.images or recorded
+        source = values_in(RunFolder(checkpoint).settings).get("source")
+        data = as_in_run(data, name, {"source": source})
     if name is None:
         raise BankwiseError("name a network, such as torchvision:resnet18, or a run by --checkpoint")
     usual = usual or usual_inputs(name)
@@ -130,7 +145,11 @@ def open_trained(
         check_rebuilt(built, shape, outputs=images is not None)
     given = "the module" if module is not None else "random"
     described = recorded if images is None else images.images
-    return Trained(built, shape, given if weights is None else str(weights), images, described)
+    if images is None and normalization is not None:
+        check_normalization(normalization, wanted[0][0])
+        used = fed_as(normalization, recorded.normalization, SYMMETRIC, str(checkpoint))
+        described = dataclasses.replace(recorded, normalization=used)
+    return Trained(built, shape, given if weights is None else str(weights), images, described, source)
 
 
 def _images(
@@ -158,14 +177,15 @@ def kinds_for(trained: Trained, budget: Budget, kinds: Sequence[str] | None, vec
 
 
 def packed(trained: Trained, found: Candidates, plan: Plan, on_progress: OnProgress | None = None) -> bytes:
-    """The file of a plan of the candidates. With data, batch norms are realigned before."""
-    fits = found.fit(plan, on_progress)
-    network = trained.network
-    if trained.data is not None and trained.shape.norms:
-        network = with_weights(network, fits)
+    """The file of a plan of the candidates. With data, batch norms are realigned before. Raises BankwiseError where
+    the network is another one when it is packed."""
+    fits, shape = found.fit(plan, on_progress), trained.shape
+    network = with_weights(trained.network, fits)
+    if trained.data is not None and shape.norms:
         realign(network, trained.network, trained.data.train_x, trained.data.normalization)
-    child = converted(network, trained.shape, norms_behind(trained.network, trained.shape), fits)
-    return encode(trained.shape, plan, pack(child, trained.shape, plan))
+    child = converted(network, shape, norms_behind(trained.network, shape), fits)
+    check_packed(network, child, shape, plan, trained.some_images(), trained.module)
+    return encode(shape, plan, pack(child, shape, plan))
 
 
 @dataclass(frozen=True)
@@ -219,6 +239,8 @@ def convert(
         target = folder.model
     elif RunFolder.of_model(target) is not None:
         raise BankwiseError(f"{str(target)!r} is the model of a run; choose another file")
+    elif RunFolder.that_keeps(target) is not None:
+        raise BankwiseError(f"{str(target)!r} is what a run keeps; choose another file")
     trained = network if isinstance(network, Trained) else open_trained(network, weights=weights, data=data)
     begin, shape = time.time(), trained.shape
     limit = Budget.parse(budget, shape)
@@ -239,6 +261,7 @@ def convert(
             "file_bytes": file.size,
             "weight_bits_per_weight": weight_bits(shape, plan),
             "trained": trained.weights,
+            "source": trained.source,
             "data": None if images is None else images.name,
             "split": None if images is None else split,
             "images": 0,

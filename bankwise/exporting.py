@@ -54,7 +54,7 @@ def export(
     scales from the training images of `data` (as in `bankwise.search`; None: as the run recorded them), on whose test
     images such sources are then measured, for `on_accuracy`.
 
-    Raises BankwiseError where the run is not finished or the target cannot hold the plan.
+    Raises BankwiseError where the run is not finished, the target cannot hold the plan, or the run keeps `path`.
     """
     folder = RunFolder(run)
     form = make_target(target, network)
@@ -74,6 +74,8 @@ def export(
         raise BankwiseError(f"{str(written)!r} is the run's model, of seed {best}: write that of seed {seed} elsewhere")
     if form.name != "file" and written.resolve() == folder.model.resolve():
         raise BankwiseError(f"{str(written)!r} is the run's model: write the target {form.name!r} elsewhere")
+    if folder.keeps(written):
+        raise BankwiseError(f"{str(written)!r} is what the run keeps: write the target {form.name!r} elsewhere")
     with code_in_files(allow_code):
         if best is None:
             read(folder.model, allow_code=True, network=network)  # an error where it is damaged
@@ -90,9 +92,9 @@ def export(
         with code_in_files(allow_code):
             if isinstance(form, CTarget):
                 form = c_target(run, model, network, activations, known, name)
-            form.save(written, model.shape, described, model.codes)
             if isinstance(form, CTarget) and form.images is not None and on_accuracy is not None:
-                on_accuracy(device_accuracy(run, model, form, known, network))
+                on_accuracy(device_accuracy(run, model, form, known, network))  # it may fail: before anything is there
+            form.save(written, model.shape, described, model.codes)
     return written
 
 

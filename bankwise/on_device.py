@@ -1,4 +1,4 @@
-"""C sources of a packed model: scales of int8 activations from its training images, and the accuracy on a device."""
+"""C sources of a packed model: scales of int8 activations from its training images, and what they measure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bankwise.search_space.normalization import to_input
 from bankwise.search_space.targets.c.target import ACTIVATIONS, CTarget
 from bankwise.search_space.targets.file.container import ModelFile
 from bankwise.trainers.data import ImageData
-from bankwise.trainers.evaluate import accuracy
+from bankwise.trainers.evaluate import outputs_on
+from bankwise.trainers.metric import AUTO, find_metric
 from bankwise.trainers.task import TaskSource
 
 CALIBRATING = 256  # training images, spread evenly
@@ -24,13 +25,14 @@ CALIBRATING = 256  # training images, spread evenly
 
 @dataclass(frozen=True)
 class DeviceAccuracy:
-    """Shares of right answers, 0 to 1, among `images` test images of `data`: of the packed file, and of the C sources
-    with int8 activations, by their reference in Python, which gives the same logits to the last bit."""
+    """The metric called `metric` on `images` test images of `data`: of the packed file, and of the C sources with int8
+    activations, by their reference in Python, which gives the same logits to the last bit."""
 
     data: str
     images: int
     file: float
     device: float
+    metric: str = "accuracy"
 
 
 def check_options(target: str, activations: str, name: str | None) -> None:
@@ -82,15 +84,17 @@ def device_accuracy(
     data: object,
     network: nn.Module | None = None,
 ) -> DeviceAccuracy:
-    """Measured on the test images of `data`. Raises BankwiseError where these do not fit the model."""
+    """Measured on the test images of `data`, by the metric of the run, else the usual one for their labels. Raises
+    BankwiseError where these do not fit the model."""
     images = fitting_images(model_of(run), model, _given(run, data), "test", network)
-    pixels, labels = images.test()
+    folder = RunFolder(run)
+    metric = find_metric(str(folder.read(folder.summary).get("metric", AUTO)), images.kind)
     reference = target.reference(model.shape, model.plan, model.codes)
-    right = 0
-    for start in range(0, len(pixels), 500):
-        some = pixels[start : start + 500]
+    outputs = []
+    for some in images.test()[0].split(500):
         given = reference.of_pixels(some)
         given = reference.quantized(to_input(some, images.normalization)) if given is None else given
-        right += int((reference.logits(given).argmax(1) == labels[start : start + 500]).sum())
-    file = accuracy(model.network(), pixels, labels, normalization=images.normalization)
-    return DeviceAccuracy(images.name, len(labels), file, right / len(labels))
+        outputs.append(reference.logits(given) * reference.scales[reference.scales.logits])
+    of_file, labels = outputs_on(model.network(), images, "test")
+    file, device = metric(of_file, labels), metric(torch.cat(outputs), labels)
+    return DeviceAccuracy(images.name, len(labels), file, device, metric.name)

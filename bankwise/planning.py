@@ -15,7 +15,7 @@ from bankwise.expected import expected
 from bankwise.plan_report import PlanReport, PricedPlan, ShadowPrices, Staircase
 from bankwise.search_space.accounting import DEVICE, Accounting, DeviceAccounting, make_accounting
 from bankwise.search_space.budget import Budget
-from bankwise.search_space.errors import BankwiseError, InfeasibleBudget
+from bankwise.search_space.errors import BankwiseError, InfeasibleBudget, short
 from bankwise.search_space.limits import Limits
 from bankwise.search_space.networks import IN_MEMORY
 from bankwise.search_space.plan import Plan
@@ -23,6 +23,7 @@ from bankwise.search_space.price import price
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.space import SearchSpace
+from bankwise.search_space.strict import typed
 from bankwise.search_space.targets.c.chips import Fit, make_chip
 from bankwise.search_space.trace import trace
 from bankwise.strategies import BudgetedSpace, make_strategy
@@ -65,6 +66,7 @@ def plan(
     >>> bool((report.staircase.file_bytes <= report.staircase.budget_bytes).all())
     True
     """
+    space = typed(SpaceSettings | None, space, "space")
     shape = _shape(network, space, input_shape, classes)
     module = network if isinstance(network, nn.Module) else None
     asked = None if chip is None else make_chip(chip)
@@ -154,6 +156,8 @@ def _shape(
     if isinstance(network, SearchSpace):
         return network.shape
     keep = settings.keep if settings is not None else ()
+    input_shape = typed(tuple[int, int, int] | None, input_shape, "input_shape")
+    classes = typed(int | None, classes, "classes")
     if isinstance(network, str):
         from bankwise.inputs import traced
 
@@ -162,7 +166,12 @@ def _shape(
         if input_shape is None or classes is None:
             raise BankwiseError("a module is traced for given images: input_shape and classes are needed")
         return trace(network, IN_MEMORY, input_shape, classes, keep, any_output=True)
-    return network
+    if isinstance(network, NetworkShape):
+        return network
+    hint = "; give what it makes" if callable(network) else ""
+    raise BankwiseError(
+        f"network {short(network)}: expected a name, an nn.Module, a NetworkShape or a SearchSpace{hint}"
+    )
 
 
 def _space(network: object, shape: NetworkShape, settings: SpaceSettings | None, budget: float) -> SearchSpace:
@@ -244,7 +253,8 @@ class _Planner:
         """From the smallest budget to the one beyond which the score grows no more, evenly in the logarithm."""
         enough = self._priced(free, free.plan(free.solve(weighted_capture(free)))).budget_bytes
         least = smallest.budget_bytes
-        between = np.geomspace(max(least, 1), max(enough, 1), STEPS).astype(int)[1:-1]
+        steps = np.geomspace(max(least, 1), max(enough, 1), STEPS).astype(int)[1:-1]
+        between = steps.clip(least, enough)  # rounding leads below the least where it is enough, or nearly
         return self._best(free, sorted({least, *between.tolist(), enough}))
 
     def _solved(self, free: BudgetedSpace, solution: Solution, budget: int) -> PricedPlan:

@@ -82,7 +82,7 @@ class Meter:
         line = f"{steps:,} optimizer step{'s' if steps > 1 else ''} in a full training"
         if steps < FEW_STEPS:
             line += ", which teach little: a smaller batch or more epochs make more"
-        self(DATA, 0, "\n".join([*data.lines(), line, f"device {described(recipe.device)}"]))
+        self(DATA, 0, "\n".join([*data.lines(), line, f"device {described(recipe.device, recipe.threads)}"]))
 
     def epochs(self, phase: str, unit: int, epochs: int) -> Callable[[EpochReport], None]:
         """The report of training number `unit` of a phase, all of `epochs` epochs."""

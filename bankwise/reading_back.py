@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from bankwise.inputs import fed_as, take
+from bankwise.recorded import as_in_run, values_in
 from bankwise.run_folder import RunFolder
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.images import Images
 from bankwise.search_space.imports import code_in_files, reference_of
 from bankwise.search_space.price import price
-from bankwise.search_space.strict import parse_json
 from bankwise.search_space.targets.file.container import ModelFile, read
 from bankwise.trainers.data import ImageData
 from bankwise.trainers.data_sets import find_data_set
@@ -81,9 +81,9 @@ def evaluate(
         raise unknown("split", split, SPLITS)
     path = model_of(path)
     file, folder = read(path, allow_code, network), path.parent
-    summary, settings = _values(folder / "summary.json"), _values(folder / "settings.json")
+    summary, settings = values_in(folder / "summary.json"), values_in(folder / "settings.json")
     if split == "validation" and summary.get("file_bytes") == file.size:
-        data = _of_run(data, file.plan.network, settings)
+        data = as_in_run(data, file.plan.network, settings or summary)
     images = _images(path, file, data, split, normalization, network)
     _check(path, file, images, summary)
     cost = price(file.shape, file.plan)
@@ -123,10 +123,10 @@ def data_of(path: str | Path) -> TaskSource | None:
     folder = model_of(path).parent
     if not RunFolder(folder).model.exists() or model_of(path).name != RunFolder(folder).model.name:
         return None
-    recorded = _values(folder / "settings.json").get("source")
+    recorded = values_in(folder / "settings.json").get("source")
     if isinstance(recorded, dict):
         return TaskSource.from_dict(recorded)
-    named = _values(folder / "summary.json").get("data")
+    named = values_in(folder / "summary.json").get("data")
     return TaskSource("", named) if isinstance(named, str) else None
 
 
@@ -179,31 +179,10 @@ def _text(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _of_run(data: object, network: str, settings: Mapping[str, Any]) -> object:
-    """The data description with the limit and the validation share of the run's, where it is of the same data and says
-    neither: of other images some were trained on."""
-    described = TaskSource(network, data) if isinstance(data, str) else data
-    recorded = settings.get("source")
-    if not isinstance(described, TaskSource) or not isinstance(recorded, dict):
-        return data
-    if (described.data, described.limit, described.validation) != (recorded.get("data"), None, None):
-        return data
-    return dataclasses.replace(described, limit=recorded.get("limit"), validation=recorded.get("validation"))
-
-
 def _metric_of_run(settings: Mapping[str, Any]) -> str:
     recipe = settings.get("recipe")
     named = recipe.get("metric") if isinstance(recipe, dict) else None
     return named if isinstance(named, str) else AUTO
-
-
-def _values(path: Path) -> dict[str, Any]:
-    """What a JSON file of the run holds that the exported file lies in; nothing where it lies alone."""
-    try:
-        values = parse_json(path.read_bytes(), "it")
-    except (OSError, BankwiseError):  # no such file, or none that can be read
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _beside(

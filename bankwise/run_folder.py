@@ -42,6 +42,22 @@ class RunFolder:
         folder = cls(path.parent)
         return folder if path.name == folder.model.name and folder.settings.exists() else None
 
+    def keeps(self, path: Path) -> bool:
+        """Whether `path` is the run's folder, a file of its own that no export gives back, or lies where its trials and
+        trainings do."""
+        kept = (self.path, self.plan, self.uniform_plan, self.summary, self.settings, self.metrics)
+        inside = (self.checkpoints, self.path / "search", self.path / "uniform")
+        written = path.resolve()
+        return any(written == one.resolve() for one in kept) or any(
+            one.resolve() in (written, *written.parents) for one in inside
+        )
+
+    @classmethod
+    def that_keeps(cls, path: Path) -> RunFolder | None:
+        """The run, finished or under way, of which `path` is a part that it keeps."""
+        around = (cls(folder) for folder in path.resolve().parents)
+        return next((run for run in around if run.settings.exists() and run.keeps(path)), None)
+
     @contextmanager
     def claimed(self, settings: dict[str, Any]) -> Iterator[RunFolder]:
         """Make the folder this run's own, for one process at a time. What fails before anything was trained leaves the

@@ -34,7 +34,7 @@ class SearchSettings:
     trials run. `time` is when all is to be done, in seconds from the first start: no trial is begun that would leave
     too little for the full trainings (`bankwise.deadline`), but one of each kind; nor one after `patience` trials in a
     row that were no better than the best before them (`bankwise.patience`). `max_ram` (bytes) and `max_ops` are
-    further hard limits. Raises BankwiseError for values out of range.
+    further hard limits. Raises BankwiseError for values of other types or out of range.
     """
 
     strategy: str = DEFAULT
@@ -57,6 +57,7 @@ class SearchSettings:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        strict.check_types(self, "settings")
         find_strategy(self.strategy)  # an error unless there is one
         engine_class(self.engine)
         for width in self.widths:

@@ -16,7 +16,7 @@ from bankwise.search_space.errors import BankwiseError
 from fuzz.kinds.kind import Kind
 
 SECONDS = 20.0  # a case may take
-MEGABYTES = 1024  # a process may take
+MEGABYTES = 1024  # the cases of a process may take, beyond what it begins with
 BATCH = 200  # cases of a process
 LONGEST = 2000  # characters of a line
 ROOM = 16 * 2**30  # of addresses beyond those that are there, so that no case takes the machine's memory
@@ -98,12 +98,18 @@ def _work(kind: Kind, seed: int, folder: Path, first: int, last: int, end: float
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     limit = int(status["VmSize"].split()[0]) * 1024 + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    before = _peak()  # of what was forked, too
     for number in range(first, last):
         if time.monotonic() > end:
             break
         what, text = _case(kind, Random(f"{kind.name} {seed} {number}"), _place(kind, folder, number))
-        reports.send((what, text, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+        reports.send((what, text, _peak() - before))
     reports.send(None)
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _case(kind: Kind, rng: Random, place: Path) -> tuple[str, str]:

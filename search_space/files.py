@@ -34,6 +34,8 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     path = Path()
     try:
         for path, data in files.items():
+            if not path.name:  # of "", ".", "/"
+                raise IsADirectoryError(errno.EISDIR, "it has no file name")
             folders += _made(path.parent)
             temporary = path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
             with open(temporary, "xb") as stream:  # with the permissions that the umask leaves
@@ -47,8 +49,9 @@ def write_files(files: Mapping[Path, bytes]) -> None:
             os.replace(temporary, path)
             del written[temporary]
         folders.clear()
-    except OSError as error:
-        raise BankwiseError(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # a ValueError for a name with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise BankwiseError(f"cannot write {str(path)!r}: {reason}") from None
     finally:  # also at Ctrl-C; after the renames there is nothing left to remove
         for temporary in written:
             temporary.unlink(missing_ok=True)

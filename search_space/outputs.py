@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 
 def logits_of(output: object) -> torch.Tensor | None:
@@ -15,6 +16,15 @@ def logits_of(output: object) -> torch.Tensor | None:
     if isinstance(output, tuple | list) and output:
         output = output[0]
     return output if isinstance(output, torch.Tensor) else None
+
+
+@torch.no_grad()
+def finite_logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
+    """The logits of the images in evaluation, where they are finite numbers; else None."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        logits = logits_of(network.eval()(images))
+    return logits if logits is not None and bool(torch.isfinite(logits).all()) else None
 
 
 def described(output: object) -> str:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten
 
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.networks import build
-from bankwise.search_space.outputs import logits_of
+from bankwise.search_space.outputs import finite_logits
 from bankwise.search_space.roles import COUNTER, keep_hint
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.vector import kept_codes
@@ -76,7 +76,7 @@ def check_outputs(
     in both. What is in no state dict may differ where nothing depends on it, as a cache does. `before` is the
     `unstored` state of `theirs`, `what` begins the error."""
     theirs.load_state_dict(mine.state_dict(), strict=False)
-    here, there = _logits(mine, images), _logits(theirs, images)
+    here, there = finite_logits(mine, images), finite_logits(theirs, images)
     if here is None or there is None:
         return
     scale = max(float(here.abs().max()), 1e-6)
@@ -110,6 +110,13 @@ def check_kept(network: nn.Module, shape: NetworkShape) -> None:
             raise BankwiseError(f"network {shape.network!r}: {error}") from None
 
 
+@torch.no_grad()
+def shift(network: nn.Module) -> None:
+    """Shift its parameters a little, always alike: a layer that begins at 0 hides all before it."""
+    for parameter in filter(torch.is_floating_point, network.parameters()):
+        parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+
+
 def check_rebuilt(network: nn.Module, shape: NetworkShape, outputs: bool = True) -> None:
     """Compare `network` with another build of it, by another seed: persistent buffers that no file holds must be the
     same, and with an equal state dict the outputs too (`outputs`: where these are logits).
@@ -124,21 +131,10 @@ def check_rebuilt(network: nn.Module, shape: NetworkShape, outputs: bool = True)
     if not outputs:
         return
     mine = copy.deepcopy(network).cpu()
-    with torch.no_grad():
-        for parameter in filter(torch.is_floating_point, mine.parameters()):  # what begins at 0 hides all before it
-            parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    shift(mine)
     image = torch.linspace(-1, 1, int(np.prod(shape.input_shape))).reshape(1, *shape.input_shape)
     what = "two builds with equal parameters give different outputs"
     check_outputs(mine, other, shape, image, before, what)
-
-
-@torch.no_grad()
-def _logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
-    """Those of the images in evaluation, where they are finite numbers."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        logits = logits_of(network.eval()(images))
-    return logits if logits is not None and bool(torch.isfinite(logits).all()) else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import math
+import numbers
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -31,8 +32,7 @@ _RIGHT = {  # pydantic's type of an error: what would be right
     "int_type": "a whole number", "int_from_float": "a whole number", "int_parsing": "a whole number",
     "float_type": "a number", "finite_number": "a finite number", "bool_type": "true or false",
     "string_type": "text", "tuple_type": "a list", "list_type": "a list", "dict_type": "a mapping",
-    "mapping_type": "a mapping", "dataclass_type": "a mapping", "dataclass_exact_type": "a mapping",
-    "none_required": "null",
+    "mapping_type": "a mapping", "dataclass_type": "a mapping", "none_required": "null",
 }  # fmt: skip
 
 
@@ -60,6 +60,45 @@ def read_known(cls: type[T], values: object, what: str) -> T:
     return read(cls, values, what)
 
 
+def typed(hint: Any, value: object, what: str) -> Any:
+    """`value`, given in Python, if it is of the type `hint`; a list becomes a tuple and a whole number a float where
+    that is wanted, NumPy's whole numbers become Python's.
+
+    `what` names it in errors. Raises BankwiseError for a value of another type.
+
+    >>> typed(tuple[float, ...], [1, 0.5], "widths")
+    (1.0, 0.5)
+    """
+    from pydantic import ValidationError
+
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        value = tuple(value)
+    if isinstance(value, numbers.Integral) and not isinstance(value, int):
+        value = int(value)
+    try:
+        return _adapter(hint, in_python=True).validate_python([value], strict=True)[0]
+    except ValidationError as error:
+        raise _one_line(error, hint, value, what) from None
+
+
+def typed_fields(cls: type, values: Mapping[str, object], what: str) -> dict[str, Any]:
+    """The same for values of fields of the dataclass `cls`."""
+    hints = _hints(cls)
+    return {name: typed(hints[name], value, f"{what} {name}") for name, value in values.items()}
+
+
+def check_types(made: Any, what: str) -> None:
+    """The same for all fields of a frozen dataclass that is being made, from its `__post_init__`."""
+    values = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+    for name, value in typed_fields(type(made), values, what).items():
+        object.__setattr__(made, name, value)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def read_file(path: str | Path, what: str) -> Any:
     """The plain values in a YAML file, or a JSON file where the name ends so; None from an empty YAML file.
 
@@ -84,7 +123,7 @@ def _parsed(text: bytes, what: str, form: str) -> Any:
     try:
         values = load(text.decode("utf-8"))
     except UnicodeDecodeError:
-        raise BankwiseError(f"cannot read the {what}: it is not text") from None
+        raise BankwiseError(f"{what} is not text") from None
     except _Refused as error:
         raise BankwiseError(f"{what}: {error}") from None
     except RecursionError:
@@ -239,12 +278,14 @@ def _encodable(text: str) -> bool:
 
 
 @functools.cache
-def _adapter(cls: Hashable) -> TypeAdapter[Any]:
-    """Within a list, since pydantic takes no configuration for a plain dataclass itself."""
-    from pydantic import TypeAdapter
+def _adapter(cls: Hashable, in_python: bool = False) -> TypeAdapter[Any]:
+    """Within a list, since pydantic takes no configuration for a plain dataclass itself. Values in Python may be of any
+    class, and their infinities are left to whoever looks at their range."""
+    from pydantic import ConfigDict, TypeAdapter
 
     listed: Any = list.__class_getitem__(cls)
-    return TypeAdapter(listed, config={"extra": "forbid", "strict": True, "allow_inf_nan": False})
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=in_python, arbitrary_types_allowed=in_python)
+    return TypeAdapter(listed, config=config)
 
 
 def _one_line(error: Any, cls: type, values: object, what: str) -> BankwiseError:
@@ -273,7 +314,9 @@ def _right(errors: list[tuple[Place, Any]], path: Place, cls: type) -> str:
             wanted.append(f"a list of {len(typing.get_args(_hint_at(cls, path)))} values")
         elif one["type"] == "literal_error":
             wanted.append(f"one of {one['ctx']['expected']}")
-        elif one["type"] in ("dataclass_type", "dataclass_exact_type"):
+        elif one["type"] == "dataclass_exact_type":
+            wanted.append(f"a {one['ctx']['class_name']}")
+        elif one["type"] == "dataclass_type":
             wanted.append(f"a mapping with the keys {', '.join(_keys(_hint_at(cls, path)))}")
         else:
             wanted.append(_RIGHT.get(one["type"], f"right ({one['msg']})"))
@@ -284,7 +327,8 @@ def _inside(values: Any, location: Place) -> Place:
     """The part of pydantic's location that leads into the values: not the type that was tried, nor what is missing."""
     path: list[str | int] = []
     for step in location:
-        known = values if isinstance(values, dict) else dict(enumerate(values if isinstance(values, list) else ()))
+        listed = isinstance(values, (list, tuple))
+        known = values if isinstance(values, dict) else dict(enumerate(values if listed else ()))
         if step in known:
             values = known[step]
             path.append(step)
@@ -298,7 +342,7 @@ def _value_at(values: Any, path: Place) -> Any:
 def _named(what: str, path: Place) -> str:
     """The value's name, such as `experiment space.layers['4.*'][0]`."""
     text = "".join(f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{short(step)}]" for step in path)
-    return f"{what} {text.removeprefix('.')}" if text else what
+    return f"{what} {text[1:]}" if text.startswith(".") else f"{what}{text}"
 
 
 def _keys(cls: Any) -> list[str]:

@@ -84,7 +84,7 @@ def trace(
         roles = sort_modules(traced, keep, run.calls)
     except BankwiseError as error:
         raise BankwiseError(f"network {reference!r}: {error}") from None
-    layers = [_layer(path, traced.get_submodule(path), run, roles.norms) for path in run.calls if path in roles.layers]
+    layers = [_layer(path, traced, run, roles.norms) for path in run.calls if path in roles.layers]
     norms = [
         NormShape(path, cast(int, traced.get_submodule(path).num_features)) for path in run.calls if path in roles.norms
     ]
@@ -107,7 +107,7 @@ def norms_behind(network: nn.Module, shape: NetworkShape) -> dict[str, str]:
     run, traced = _run_somewhere(network, shape.network, shape.input_shape, True)
     norms = [norm.name for norm in shape.norms]
     behind = {
-        layer.name: _norm_behind(run.calls[layer.name], run, norms, layer_at(traced, layer.name).weight)
+        layer.name: _norm_behind(run.calls[layer.name], run, norms, traced, layer_at(traced, layer.name))
         for layer in shape.layers
         if layer.normalized
     }
@@ -253,8 +253,8 @@ def _record(run: _Pass, path: str, module: nn.Module) -> list[RemovableHandle]:
     return [module.register_forward_pre_hook(before, with_kwargs=True), module.register_forward_hook(after)]
 
 
-def _layer(path: str, module: nn.Module, run: _Pass, norms: tuple[str, ...]) -> LayerShape:
-    calls = run.calls[path]
+def _layer(path: str, network: nn.Module, run: _Pass, norms: tuple[str, ...]) -> LayerShape:
+    calls, module = run.calls[path], network.get_submodule(path)
     if isinstance(module, nn.Linear):
         sizes = Counter((call.x.numel() // module.in_features, 1) for call in calls)
         layer = LayerShape(
@@ -269,7 +269,7 @@ def _layer(path: str, module: nn.Module, run: _Pass, norms: tuple[str, ...]) -> 
         )
     else:
         layer = _convolution(path, cast(nn.Conv2d, module), calls)
-    norm = _norm_behind(calls, run, norms, cast(torch.Tensor, module.weight))
+    norm = _norm_behind(calls, run, norms, network, module)
     return dataclasses.replace(
         layer,
         bias=module.bias is not None,
@@ -320,20 +320,31 @@ def _padding(module: nn.Conv2d) -> tuple[int, int]:
     return _pair(cast(tuple[int, int], module.padding))
 
 
-def _norm_behind(calls: list[_Call], run: _Pass, norms: Sequence[str], weight: torch.Tensor) -> str | None:
-    """The batch norm, used once, that the layer's one output goes into, if it goes into nothing else. A weight that is
-    read by others too, as a tied decoder does, must have its scale itself."""
-    storage = run.recorder.storage(weight)
-    read_outside = any(
-        storage in touched
+def _norm_behind(
+    calls: list[_Call], run: _Pass, norms: Sequence[str], network: nn.Module, layer: nn.Module
+) -> str | None:
+    """The batch norm, used once, that the layer's one output goes into, channel for filter, if it goes into nothing
+    else. A weight that is read by others too, as a tied decoder does, must have its scale itself, and so must one whose
+    norm is."""
+    if len(calls) != 1 or _read_outside([cast(torch.Tensor, layer.weight)], calls, run):
+        return None
+    output = calls[0].y
+    if output.dim() != (2 if isinstance(layer, nn.Linear) else 4):  # a norm's channels are the second dimension
+        return None
+    uses = run.recorder.uses(output, calls[0].end)
+    for norm in norms:
+        if len(run.calls[norm]) == 1 and run.calls[norm][0].x is output:
+            call, module = run.calls[norm][0], network.get_submodule(norm)
+            alone = all(position in range(call.start, call.end) for position in uses)
+            return norm if alone and not _read_outside([*module.parameters(), *module.buffers()], [call], run) else None
+    return None
+
+
+def _read_outside(tensors: Iterable[torch.Tensor], calls: Sequence[_Call], run: _Pass) -> bool:
+    """Whether an operation outside these calls reads one of the network's tensors."""
+    storages = {run.recorder.storage(tensor) for tensor in tensors}
+    return any(
+        not storages.isdisjoint(touched)
         for position, touched in enumerate(run.recorder.constants)
         if not any(call.start <= position < call.end for call in calls)
     )
-    if len(calls) != 1 or read_outside:
-        return None
-    uses = run.recorder.uses(calls[0].y, calls[0].end)
-    for norm in norms:
-        if len(run.calls[norm]) == 1 and run.calls[norm][0].x is calls[0].y:
-            call = run.calls[norm][0]
-            return norm if all(position in range(call.start, call.end) for position in uses) else None
-    return None

@@ -28,8 +28,8 @@ def chosen_device(name: str = AUTO) -> torch.device:
     return device
 
 
-def described(name: str = AUTO) -> str:
-    """What a user is told of it.
+def described(name: str = AUTO, threads: int | None = None) -> str:
+    """What a user is told of it; `threads` are those of a recipe.
 
     >>> described("cpu").startswith("cpu, ")
     True
@@ -37,12 +37,10 @@ def described(name: str = AUTO) -> str:
     device = chosen_device(name)
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}; --device cpu trains without it"
-    threads = torch.get_num_threads()
-    return (
-        f"{device}, {f'up to {threads} threads' if threads > 1 else '1 thread'}"
-        if device.type == "cpu"
-        else str(device)
-    )
+    if device.type != "cpu":
+        return str(device)
+    most = threads or torch.get_num_threads()
+    return f"{device}, {'up to ' if threads is None else ''}{most} threads" if most > 1 else f"{device}, 1 thread"
 
 
 def _others() -> str:

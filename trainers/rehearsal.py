@@ -12,11 +12,10 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.imports import error_line
 from bankwise.search_space.layer import build_child
 from bankwise.search_space.outputs import described, logits_of
-from bankwise.search_space.packing import pack
+from bankwise.search_space.packed import check_packed
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.state import check_kept, check_outputs, check_rebuilt, check_unchanged, unstored
 from bankwise.search_space.strides import sliced_strides
-from bankwise.search_space.targets.file.container import decode, encode
 from bankwise.trainers.data import ImageData
 from bankwise.trainers.device import chosen_device
 from bankwise.trainers.layout import layout
@@ -27,7 +26,6 @@ from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import Task
 
 IMAGES = 2  # as few as batch norm trains on
-_TOLERANCE = 0.05  # of packed outputs, relative to the largest: kept tensors are rounded to half precision
 
 
 def rehearse(task: Task, plan: Plan) -> Recipe:
@@ -48,7 +46,7 @@ def rehearse(task: Task, plan: Plan) -> Recipe:
     recipe = task.recipe
     for model in (task.network, child):
         recipe = _trained(model, task, recipe)
-    _check_packed(child, task, plan)
+    check_packed(child, child, task.shape, plan, _few(task.data)[0], task.module)
     return recipe
 
 
@@ -107,19 +105,3 @@ def _step(model: nn.Module, task: Task, channels_last: bool) -> None:
 def _few(data: ImageData) -> tuple[torch.Tensor, torch.Tensor]:
     picks = torch.arange(IMAGES) % len(data.train_y)
     return data.to_input(data.train_x[picks]), data.train_y[picks]
-
-
-@torch.no_grad()
-def _check_packed(child: nn.Module, task: Task, plan: Plan) -> None:
-    """The file of the child, its vectors unrounded, gives the child's outputs."""
-    plan = dataclasses.replace(plan, vector_bits=32)
-    images, _ = _few(task.data)
-    file = decode(encode(task.shape, plan, pack(child, task.shape, plan)), allow_code=True, network=task.module)
-    mine, packed = (logits_of(model.eval()(images)) for model in (child, file.network()))
-    assert mine is not None and packed is not None  # `_step` has seen them
-    scale = max(float(mine.abs().max()), 1e-6)
-    if bool(torch.isfinite(mine).all()) and not (mine - packed).abs().max() <= _TOLERANCE * scale:
-        raise BankwiseError(
-            f"network {task.shape.network!r} gives other outputs when it is packed and read back than in training; "
-            "does it read the weights of its layers, or have state that is in no buffer?"
-        )

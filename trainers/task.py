@@ -17,7 +17,9 @@ from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.networks import IN_MEMORY, build_or_copy, names_code
 from bankwise.search_space.normalization import NORMALIZATIONS, SYMMETRIC
 from bankwise.search_space.outputs import logits_of
+from bankwise.search_space.ranges import in_range
 from bankwise.search_space.shape import NetworkShape
+from bankwise.search_space.state import shift
 from bankwise.search_space.trace import shape_of
 from bankwise.trainers.data import ImageData, load_data
 from bankwise.trainers.identity import differences
@@ -72,6 +74,7 @@ def _fingerprint(task: Task) -> list[float]:
     channels, height, width = task.data.input_shape
     image = torch.linspace(-1, 1, channels * height * width).reshape(1, channels, height, width)
     network = copy.deepcopy(task.network).cpu().eval()
+    shift(network)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         logits = logits_of(network(image))
@@ -142,6 +145,12 @@ class TaskSource:
     flip: bool | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.data_root, Path):
+            object.__setattr__(self, "data_root", str(self.data_root))
+        strict.check_types(self, "data description")
+        in_range(1, limit=self.limit)
+        if self.validation is not None and not 0 < self.validation < 1:
+            raise BankwiseError(f"validation share {self.validation:g}: must lie between 0 and 1")
         if self.normalization not in NORMALIZATIONS:
             raise unknown("normalization", self.normalization, NORMALIZATIONS)
 

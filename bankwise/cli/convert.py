@@ -71,6 +71,9 @@ def convert(
     from bankwise.search_space.vector import VECTOR_BITS
 
     in_range(1, classes=classes)
+    data.check()
+    if data.data is None and split != "test":
+        raise BankwiseError(f"--split {split}: of images, which --data names")
     if vector_bits not in VECTOR_BITS:
         raise BankwiseError(f"--vector-bits {vector_bits} is not one of {', '.join(map(str, VECTOR_BITS))}")
     trained = converting.open_trained(

@@ -46,13 +46,13 @@ def export(
     from bankwise.cli.output import console, say
     from bankwise.exporting import export as export_run
     from bankwise.on_device import DeviceAccuracy, described
-    from bankwise.shown import value_of
+    from bankwise.shown import metric_name, value_of
 
     def told(found: DeviceAccuracy) -> None:
         say(
             console(),
-            f"accuracy on {found.images:,} test images of {found.data}: on the device {value_of(found.device)}, "
-            f"of the file {value_of(found.file)}",
+            f"{metric_name(found.metric)} on {found.images:,} test images of {found.data}: on the device "
+            f"{value_of(found.device, metric=found.metric)}, of the file {value_of(found.file, metric=found.metric)}",
         )
 
     given = described(run, data, data_root)

@@ -110,7 +110,8 @@ def results_table(summary: dict) -> LiteralTable:
 
 
 def budgets_table(summaries: Sequence[dict], front: Sequence[bool]) -> LiteralTable:
-    """The result of each budget beside its best uniform plan; `front`: no smaller file is as good."""
+    """The result of each budget beside its best uniform plan, and each uncompressed network; `front`: no smaller file
+    is as good."""
     metric = summaries[0]["metric"]
     made = table(
         f"{metric_name(metric)} of each budget", "budget:", "file bytes", "validation", "uniform", "test", "front:"
@@ -125,9 +126,13 @@ def budgets_table(summaries: Sequence[dict], front: Sequence[bool]) -> LiteralTa
             value_of(summary["test_accuracy"], summary.get("test_accuracy_spread"), metric),
             "yes" if best else "no",
         )
-    before = summaries[0]["uncompressed"]
-    made.add_row(
-        "float32", f"{before['bytes']:,}", value_of(before["accuracy"], before.get("accuracy_spread"), metric), "",
-        value_of(before["test_accuracy"], before.get("test_accuracy_spread"), metric), "",
-    )  # fmt: skip
+    for network, before in {summary["network"]: summary["uncompressed"] for summary in summaries}.items():
+        made.add_row(
+            f"float32 {network}",
+            f"{before['bytes']:,}",
+            value_of(before["accuracy"], before.get("accuracy_spread"), metric),
+            "",
+            value_of(before["test_accuracy"], before.get("test_accuracy_spread"), metric),
+            "",
+        )
     return made

@@ -66,6 +66,7 @@ def plan(
     from bankwise.search_space.errors import BankwiseError
     from bankwise.search_space.images import Images
     from bankwise.search_space.imports import code_in_files
+    from bankwise.search_space.normalization import SYMMETRIC, check_normalization
     from bankwise.search_space.plan import Plan
     from bankwise.search_space.ranges import in_range
 
@@ -88,8 +89,7 @@ def plan(
         space, dict(first=first, hidden=hidden, last=last, keep=keep, vector_bits=vector_bits, vectors=vectors),
         allow_code,
     )  # fmt: skip
-    if data.data is None and data.image_size is not None:
-        raise BankwiseError(f"--image-size {data.image_size} is of the images of a folder: name it by --data")
+    data.check()
     images = given if data.data is None else None  # a plan says what its images are
     shape = traced(
         network if network is not None else given.network if given is not None else "tiny",
@@ -100,6 +100,7 @@ def plan(
         allowed.keep if given is None else given.keep,
         data.image_size,
     )
+    check_normalization(data.asked or SYMMETRIC, shape.input_shape[0])
     rows = {}
     if given is not None:
         counted = accounting or ("file" if chip is None else "device")

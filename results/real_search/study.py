@@ -2,7 +2,8 @@
 
     python results/real_search/study.py --data-root DATA        (about two hours of one core without bfloat16)
 
-Writes table.md and results.json. What is through lies in runs/real-search, so that a command that was stopped goes on.
+Writes table.md and results.json, when the search is through and when all is. What is through lies in runs/real-search,
+so that a command that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -85,6 +86,14 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *(row(name, one) for name, one in found.items())]) + "\n"
 
 
+def write(found_by: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """The rows that are through, the best on the validation split first."""
+    rows = dict(sorted(found.items(), key=lambda item: -statistics.fmean(item[1]["accuracies"])))
+    (HERE / "results.json").write_text(json.dumps({"found_by": found_by, "rows": rows}, indent=1) + "\n")
+    (HERE / "table.md").write_text(table(rows))
+    print(table(rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-root", required=True)
@@ -94,24 +103,23 @@ def main() -> None:
     cache, root, seeds = Path(options.cache), options.data_root, range(SETTINGS.seeds)
     run = cache / "run"
     result = search(NETWORK, images(root), BUDGET, run, SETTINGS, progress=True, side_by_side=options.workers).to_dict()
+    keys = ("accuracies", "test_accuracies")
+    found = {
+        "searched": {"bytes": result["file_bytes"], **{key: result[key] for key in keys}, "plan": result["plan"]},
+        "best uniform": result["baseline_uniform"],
+        "uncompressed (float32)": result["uncompressed"],
+    }
+    write(result["found_by"], found)
     jobs = [(f"closed-form-{seed}", (root, run, cache, seed)) for seed in seeds]
     children = list(run_jobs(child, jobs, cache, options.workers).values())
     jobs = [(f"test-closed-form-{seed}", (root, cache / f"closed-form-{seed}.bankwise")) for seed in seeds]
     tests = list(run_jobs(measured, jobs, cache, 1).values())
-    keys = ("accuracies", "test_accuracies")
-    found = {
-        "searched": {"bytes": result["file_bytes"], **{key: result[key] for key in keys}, "plan": result["plan"]},
-        "closed form": {
-            "bytes": children[0]["file_bytes"],
-            "accuracies": [one["accuracy"] for one in children],
-            "test_accuracies": [one["accuracy"] for one in tests],
-        },
-        "best uniform": result["baseline_uniform"],
-        "uncompressed (float32)": result["uncompressed"],
+    closed = {
+        "bytes": children[0]["file_bytes"],
+        "accuracies": [one["accuracy"] for one in children],
+        "test_accuracies": [one["accuracy"] for one in tests],
     }
-    (HERE / "results.json").write_text(json.dumps({"found_by": result["found_by"], "rows": found}, indent=1) + "\n")
-    (HERE / "table.md").write_text(table(found))
-    print(table(found))
+    write(result["found_by"], {"closed form": closed} | found)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.plan import Plan
+from bankwise.search_space.strict import typed_fields
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.journal import FAILED
 from bankwise.strategies.trials import Record
@@ -115,9 +116,9 @@ class Engine(ABC):
 
 
 def make_options(engine: type[Engine], values: Mapping[str, object]) -> Any:
-    """The engine's options. Raises BankwiseError for a name that the engine does not have."""
+    """The engine's options. Raises BankwiseError for a name that it does not have, or a value of another type."""
     names = [item.name for item in dataclasses.fields(engine.Options)]
     for name in values:
         if name not in names:
             raise unknown(f"option of the {engine.name} engine", name, names)
-    return engine.Options(**values)
+    return engine.Options(**typed_fields(engine.Options, values, f"option of the {engine.name} engine"))

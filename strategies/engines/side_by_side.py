@@ -20,7 +20,7 @@ from bankwise.strategies.engines.job import Job
 from bankwise.strategies.ledger import Ledger
 from bankwise.strategies.trials import Trial
 from bankwise.trainers.recipe import Recipe
-from bankwise.trainers.store import DIED, TrialRecord, TrialStore
+from bankwise.trainers.store import DIED, RUNNING, TrialRecord, TrialStore
 from bankwise.trainers.task import Task
 
 
@@ -67,7 +67,9 @@ class _Desk:
                 self.ended[trial.number] = value
             elif what == LOST:
                 record = self.store.record(trial.plan, self.recipe)
-                self.ended[trial.number] = record or TrialRecord(trial.plan, DIED, reason="its process died")
+                if record is None or record.status == RUNNING:  # another process looks at the same moment
+                    record = TrialRecord(trial.plan, DIED, reason="its process died")
+                self.ended[trial.number] = record
 
     def _settle(self) -> None:
         """The first of the open trials alone: the next is proposed before the result of another is told."""

@@ -7,6 +7,7 @@ import types
 import pytest
 
 from bankwise import budgets, trainings
+from bankwise.cli.output import budgets_table
 
 
 def words(cli, budget: str) -> list[str]:
@@ -43,6 +44,19 @@ def test_each_budget_is_the_search_of_it_alone_and_one_teacher_serves_all(cli, f
     table = cli.call(*[word for word in words(cli, "1200,2KiB") if word != "--json"], "--out", out)
     assert "accuracy of each budget" in table.out and max(map(len, table.out.splitlines()[:5])) <= 80
     assert table.err.count("is finished") == 2
+
+
+def test_the_table_has_a_row_for_each_uncompressed_network():
+    def summary(budget, network, bytes_before):
+        before = {"bytes": bytes_before, "accuracy": 0.9, "test_accuracy": 0.8}
+        return {"budget": budget, "network": network, "metric": "accuracy", "file_bytes": 700, "accuracy": 0.7,
+                "test_accuracy": 0.6, "baseline_uniform": None, "uncompressed": before}  # fmt: skip
+
+    runs = [summary("700B", "tiny@0.5", 35000), summary("900B", "tiny", 133352), summary("1KiB", "tiny", 133352)]
+    made = budgets_table(runs, [True] * 3)
+    first, second = (list(column.cells) for column in made.columns[:2])
+    assert list(map(str, first[3:])) == ["float32 tiny@0.5", "float32 tiny"]
+    assert list(map(str, second[3:])) == ["35,000", "133,352"]
 
 
 def test_a_budget_that_cannot_be_met_or_is_there_twice_ends_it_before_any_search(cli, tmp_path):

@@ -100,6 +100,22 @@ def test_what_load_would_refuse_is_not_written(child, tmp_path):
         Child("small", child.plan)
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda found: Child("tiny", found), "plan of type PlanReport: expected a Plan, as bankwise.plan(...).plan is"),
+        (lambda found: Child(lambda: None, found.plan), "expected a name or an nn.Module"),
+        (lambda found: Child("tiny", found.plan, batches=-1), "batches=-1 must be a whole number of at least 0"),
+        (lambda found: save(Child("tiny", found.plan), ""), "cannot write '.': it has no file name"),
+    ],
+    ids=["report", "function", "batches", "path"],
+)
+def test_what_is_given_wrongly_is_one_line(make, words):
+    with pytest.raises(BankwiseError) as caught:
+        make(plan("tiny", "900B"))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_a_plain_loop_of_thirty_lines(tmp_path):
     loop = runpy.run_path(str(EXAMPLES / "own_loop.py"))["main"]
     assert loop(str(tmp_path / "own.bankwise"), 12) > 0.75  # it was 0.1 with running means

@@ -15,6 +15,7 @@ from bankwise.search_space.families import Composite
 from bankwise.search_space.networks import build
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.targets.file.container import read
+from bankwise.trainers.task import TaskSource
 from bankwise.weights import load_weights
 
 
@@ -60,6 +61,49 @@ def test_the_same_command_gives_the_same_file(cli, finished, tmp_path):
         out = tmp_path / f"{name}.bankwise"
         assert cli.call("convert", "--checkpoint", finished[0], *DIGITS, "--budget", "4bpw", "--out", out).code == 0
     assert (tmp_path / "a.bankwise").read_bytes() == (tmp_path / "b.bankwise").read_bytes()
+
+
+def test_validation_images_are_those_of_the_run_that_trained_the_network(cli, finished, tmp_path):
+    """Of the whole data set's, some were trained on. What is written says so to those who measure it later."""
+    folder, search = finished
+    told = (
+        "convert",
+        "--checkpoint",
+        folder,
+        "--data",
+        "digits",
+        "--budget",
+        "8bpw",
+        "--split",
+        "validation",
+        "--json",
+    )
+    summary = cli.call(*told, "--out", tmp_path / "c").json
+    recorded = json.loads((folder / "settings.json").read_text())
+    assert summary["images"] == len(TaskSource.from_dict(recorded["source"]).load().val_y)
+    assert summary["uncompressed"]["accuracy"] == search.json["uncompressed"]["accuracies"][0]
+    measured = cli.call("evaluate", tmp_path / "c", "--data", "digits", "--split", "validation", "--json").json
+    assert (measured["images"], measured["accuracy"]) == (summary["images"], summary["accuracy"])
+
+
+def test_how_pixels_enter_is_recorded_without_data_too(cli, tmp_path):
+    words = ("convert", "tiny", "--budget", "4bpw", "--classes", 10, "--imagenet", "--out", tmp_path / "x.bankwise")
+    assert cli.call(*words, "--input", "3x8x8").code == 0
+    assert read(tmp_path / "x.bankwise").images.normalization == "imagenet"
+    refused = cli.call(*words, "--input", "1x8x8")
+    assert refused.code == 2 and "1 channel(s), not 3" in refused.err
+
+
+@pytest.mark.parametrize(
+    "place", ["summary.json", "checkpoints/searched-0.bankwise", "checkpoints/new.bankwise", "search/x.bankwise"]
+)
+def test_nothing_is_written_over_what_a_run_keeps(cli, copied, place):
+    target = copied / place
+    before = target.read_bytes() if target.exists() else None
+    words = ("convert", "tiny", "--budget", "4bpw", "--input", "1x8x8", "--classes", 10)
+    outcome = cli.call(*words, "--out", target)
+    assert outcome.code == 2 and len(outcome.err.splitlines()) == 1
+    assert (target.read_bytes() if target.exists() else None) == before
 
 
 def test_a_plan_of_a_conversion_can_be_trained(cli, finished, tmp_path):
@@ -199,6 +243,8 @@ def test_weights_that_do_not_fit(cli, state, tmp_path):
         (("tiny", "--data", "digits", "--input", "3x8x8"), ["3x8x8", "1x8x8"]),
         (("tiny", "--data", "digits", "--weights", "a", "--checkpoint", "b"), ["not both"]),
         (("--checkpoint", "nowhere"), ["nowhere", "uncompressed"]),
+        (("resnet20", "--limit", "5", "--no-flip"), ["--limit, --flip", "--data"]),
+        (("resnet20", "--split", "validation"), ["--split validation", "--data"]),
         (("segnet@0.1", "--data", "digits"), ["segnet@0.1", "1x8x8", "too small"]),
         (("tests.bankwise.test_convert_command:flat", "--data", "digits"), ["flat", "no convolution"]),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +117,23 @@ def test_a_module_is_converted(arrays, tmp_path):
         ("tiny", (np.zeros((20, 8, 8), np.uint8), np.zeros(20, int) - 1), "labels -1"),
         ("tiny", TaskSource("small", "digits"), "'tiny' is not that of the data description, 'small'"),
         ("tiny", TensorDataset(torch.full((20, 1, 8, 8), 3.0), torch.zeros(20, dtype=torch.long)), "must be in"),
+        ("tiny", TensorDataset(torch.full((20, 1, 8, 8), math.nan), torch.zeros(20).long()), "image 0 has values nan"),
+        ("tiny", TensorDataset(torch.zeros(20, 1, 0, 8), torch.zeros(20).long()), r"shape \(1, 0, 8\): .* no pixels"),
     ],
-    ids=["empty", "class", "number", "none", "type", "dtype", "length", "labels", "two networks", "range"],
+    ids=[
+        "empty",
+        "class",
+        "number",
+        "none",
+        "type",
+        "dtype",
+        "length",
+        "labels",
+        "two networks",
+        "range",
+        "nan",
+        "no pixels",
+    ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, given, data, words):
     with pytest.raises(BankwiseError, match=words) as caught:

@@ -9,10 +9,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, r2_score
 
+from bankwise import evaluate, export
+from bankwise.reading_back import data_of
 from bankwise.trainers.data import load_data
 
 ROOT = Path(__file__).resolve().parents[2]
+DRIVER = """
+#include "tiny.h"
+#include <stdio.h>
+int main(void)
+{
+    static tiny_input_t image[TINY_INPUTS];
+    static tiny_logit_t logits[TINY_CLASSES];
+    while (fread(image, sizeof image, 1, stdin) == 1) {
+        tiny_predict(image, logits);
+        fwrite(logits, sizeof logits, 1, stdout);
+    }
+    return 0;
+}
+"""
 
 
 @pytest.fixture
@@ -103,3 +120,58 @@ def test_the_example_classifies_on_the_host_and_in_the_emulator(copied):
     assert sum(parts) == int(planned[1].replace(",", ""))
     stacks = [int(row.rsplit("|", 2)[1]) for row in done.stdout.splitlines()[-2:]]
     assert all(200 < one < 700 for one in stacks)
+
+
+def brightness(images=120):
+    """Images whose halves are bright or not: which of them, and how bright the image is."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 60, (images, 8, 8)).astype(np.uint8)
+    halves = rng.integers(0, 2, (images, 2)).astype(np.uint8)
+    pixels[:, :4] += 150 * halves[:, :1, None]
+    pixels[:, 4:] += 150 * halves[:, 1:, None]
+    return pixels, halves, pixels.mean((1, 2)).astype(np.float32) / 255
+
+
+@pytest.fixture(params=["labels", "values"])
+def other_labels(request, cli, tmp_path):
+    """A run on data whose labels are no classes, and its test images."""
+    pixels, halves, mean = brightness()
+    labels = halves if request.param == "labels" else mean
+    file, plan, run = (tmp_path / name for name in ("data.npz", "plan.yaml", "run"))
+    np.savez(file, x_train=pixels[:80], y_train=labels[:80], x_test=pixels[80:], y_test=labels[80:])
+    data = ("--data", f"npz:{file}")
+    planned = cli.call("plan", "--network", "tiny", *data, "--budget", "3KiB", "--out", plan)
+    trained = cli.call("train", "--plan", plan, *data, "--epochs", 3, "--batch", 40, "--threads", 1, "--out", run)
+    assert planned.code == trained.code == 0, (planned, trained)
+    return run, pixels[80:], labels[80:]
+
+
+def test_other_labels_are_measured_by_the_metric_of_the_run(other_labels):
+    """By scikit-learn, on the logits of the compiled sources, in real numbers."""
+    run, pixels, labels = other_labels
+    found = []
+    folder = export(run, target="c", activations="int8", on_accuracy=found.append)
+    (measured,) = found
+    said = evaluate(run, data_of(run))
+    assert (measured.metric, measured.file) == (said.metric, pytest.approx(said.accuracy, abs=1e-6))
+    if not shutil.which("gcc"):
+        pytest.skip("needs gcc")
+    scale = float.fromhex(re.search(r"LOGIT_SCALE (\S+)f", (folder / "tiny.h").read_text())[1])
+    (folder / "driver.c").write_text(DRIVER)
+    command = ["gcc", "-O1", "driver.c", "tiny.c", "-o", "driver", "-lm"]
+    subprocess.run(command, cwd=folder, check=True)
+    given = np.rint((pixels / 127.5 - 1) * 127).astype(np.int8)
+    done = subprocess.run([folder / "driver"], input=given.tobytes(), capture_output=True, check=True)
+    logits = np.frombuffer(done.stdout, np.int16).reshape(len(pixels), -1) * scale
+    if labels.ndim == 1:
+        expected = r2_score(labels, logits[:, 0])
+    else:
+        expected = f1_score(labels, logits > 0, average="macro")
+    assert measured.device == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_cannot_be_measured_is_said_before_anything_is_written(cli, copied):
+    summary = json.loads((copied / "summary.json").read_text())
+    (copied / "summary.json").write_text(json.dumps(summary | {"metric": "nowhere:metric"}))
+    assert "nowhere:metric" in cli.bad("export", copied, "--target", "c", "--activations", "int8")
+    assert not (copied / "c-int8").exists()

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch import nn
 
 from bankwise.inputs import inputs_of, traced
 from bankwise.plan_report import choice_dict, choice_prices
@@ -98,6 +99,15 @@ def test_operations_are_limited_in_the_whole_report(space):
         plan(space, max_ops=spread[0] - 1)
 
 
+@pytest.mark.parametrize(("network", "kind"), [("tiny", "int8"), ("resnet8", "binary")])
+def test_a_staircase_of_one_step(network, kind):
+    """The smallest plan is the best one; its bytes are one that a logarithm and back makes fewer by one."""
+    kinds = SpaceSettings((kind,), (kind,), (kind,), vectors=("v8",))
+    report = plan(network, "20MB", space=kinds)
+    least = report.smallest.budget_bytes
+    assert report.staircase.budget_bytes.tolist() == [least] and report.largest.budget_bytes == least
+
+
 def test_the_uniform_plan_of_the_budget(space):
     report = plan(space, plan(space).smallest.budget_bytes + 5000)
     assert report.uniform.capture <= report.capture
@@ -117,6 +127,16 @@ def test_a_network_is_a_reference_a_module_a_shape_or_a_space():
     assert given.plan.layers == named.plan.layers and given.capture == named.capture
     with pytest.raises(BankwiseError, match="input_shape and classes"):
         plan(module, "2KiB")
+    for wrong, words in (
+        ({"network": nn.Linear}, "Linear'>: expected a name, an nn.Module, .*; give what it makes"),
+        ({"network": lambda: module}, "lambda.*: expected a name, an nn.Module, .*; give what it makes"),
+        ({"network": 5}, "network 5: expected a name, an nn.Module"),
+        ({"network": module, "input_shape": (1, 8), "classes": 10}, r"input_shape: \(1, 8\) is not a list of 3 values"),
+        ({"network": module, "input_shape": (1, 8, 8), "classes": 2.5}, "classes: 2.5 is not a whole number"),
+        ({"network": "tiny", "space": {"hidden": ["binary"]}}, "space: .* is not a SpaceSettings"),
+    ):
+        with pytest.raises(BankwiseError, match=words):
+            plan(budget="2KiB", **wrong)
     kinds = SpaceSettings(("binary",), ("int8",), ("int8",))
     assert (
         plan("tiny", "9KiB", space=kinds).largest.budget_bytes

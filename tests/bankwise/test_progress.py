@@ -5,7 +5,9 @@ import io
 from rich.console import Console
 
 from bankwise.cli import progress
-from bankwise.progress import Progress
+from bankwise.progress import DATA, Meter, Progress
+from bankwise.trainers.data import load_data
+from bankwise.trainers.recipe import Recipe
 
 
 def test_plain_lines_are_few_but_one_a_phase(monkeypatch):
@@ -27,6 +29,12 @@ def test_a_terminal_shows_a_bar_with_phase_and_time_left():
         for done in range(5):
             display(Progress("search", done, 10, "accuracy 0.5", {"final": 10}))
     assert "search 4/10" in out.getvalue() and " left" in out.getvalue() and "20%" in out.getvalue()
+
+
+def test_the_threads_of_the_recipe_are_told():
+    told = []
+    Meter({DATA: 0}, told.append).data(load_data("digits", limit=100), Recipe(threads=3, device="cpu"))
+    assert told[0].text.splitlines()[-1] == "device cpu, 3 threads"
 
 
 def test_clock():

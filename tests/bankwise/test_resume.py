@@ -40,7 +40,7 @@ def test_a_signal_says_how_to_resume_and_the_same_command_ends_the_search(cli, f
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_a_search_killed_in_each_phase_ends_as_an_undisturbed_one(cli, tmp_path):
     arguments = [*cli.search, "--strategy", "gradient", "--epochs", "4"]
     folder = tmp_path / "killed"

@@ -95,6 +95,19 @@ def test_export_of_another_seed_never_replaces_the_run_s_model(cli, copied):
     assert (copied / "model.bankwise").read_bytes() == wanted
 
 
+@pytest.mark.parametrize("target", ["file", "onnx", "c"])
+def test_export_replaces_nothing_that_the_run_keeps(cli, copied, target):
+    def files():
+        return {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+
+    before = files()
+    for name in ("", "settings.json", "summary.json", "plan.yaml", "uniform.yaml", "metrics.jsonl", "checkpoints",
+                 "checkpoints/searched-0.bankwise", "checkpoints/deeper/model", "plots/../summary.json"):  # fmt: skip
+        line = cli.bad("export", copied, "--target", target, "-o", copied / name)
+        assert f"is what the run keeps: write the target {target!r} elsewhere" in line
+    assert files() == before
+
+
 def test_export_of_a_conversion(cli, finished, tmp_path):
     folder = tmp_path / "converted"
     assert cli.call("convert", "--checkpoint", finished[0], "--budget", "4bpw", "--out", folder).code == 0

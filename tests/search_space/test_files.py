@@ -3,6 +3,7 @@ import resource
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,8 +87,11 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    for path in (tmp_path / "file" / "below", tmp_path, tmp_path / ("x" * 300)):
+    for path in (tmp_path / "file" / "below", tmp_path, tmp_path / ("x" * 300), tmp_path / "nul\0"):
         with pytest.raises(BankwiseError, match="cannot write"):
             write_bytes(path, b"new")
+    for path in (Path(), Path("/")):
+        with pytest.raises(BankwiseError, match="cannot write .*: it has no file name"):
+            write_files({tmp_path / "new" / "other": b"new", path: b"new"})
     assert os.listdir(tmp_path) == ["file"]
     assert not [name for name in os.listdir(tmp_path.parent) if name.startswith(TEMPORARY)]

@@ -198,7 +198,7 @@ def test_yaml_without_a_key_twice_is_read_as_by_safe_load(tmp_path_factory, valu
 
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BankwiseError, match="cannot read the recipe .*: it is not text"):
+    with pytest.raises(BankwiseError, match="^recipe .* is not text$"):
         read_file(tmp_path / "x.yaml", "recipe")
 
 
@@ -242,7 +242,7 @@ def test_aliases_that_stand_for_very_many_values_are_refused_at_once(tmp_path, f
     ("text", "words"),
     [
         (b"{", "it is not JSON"),
-        (b"\xff", "cannot read the it: it is not text"),
+        (b"\xff", "it is not text"),
         (b"[" * 10**5, "nested too deep"),
         (b"[" * 100 + b"]" * 100, "nested too deep"),
         (b"9" * 5000, "it is not JSON"),

@@ -352,3 +352,40 @@ def test_a_weight_that_others_read_keeps_its_scale_out_of_the_norm_behind():
 
     network = Forward(forward, conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), head=head(3))
     assert not trace(network, "net", (3, 4, 4), 2).layer("conv").normalized
+
+
+def test_a_norm_over_another_dimension_than_the_filters_is_not_behind_the_layer():
+    """Of as many channels, of more or of fewer; and a linear layer's own norm is."""
+
+    def over_maps(self, x):
+        return self.head(self.norm(self.token(self.first(x))))
+
+    for channels in (6, 9):
+        network = Forward(
+            over_maps,
+            first=nn.Conv2d(3, channels, 1),
+            token=nn.Linear(6, 6),
+            norm=nn.BatchNorm2d(channels),
+            head=head(channels),
+        )
+        assert not any(layer.normalized for layer in trace(network, "net", (3, 6, 6), 2).layers)
+
+    def over_tokens(self, x):
+        return self.last(self.norm(self.token(x.flatten(2))).mean(2))
+
+    network = Forward(over_tokens, token=nn.Linear(36, 5), norm=nn.BatchNorm1d(3), last=nn.Linear(3, 2))
+    assert not trace(network, "net", (3, 6, 6), 2).layer("token").normalized
+    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    assert [layer.normalized for layer in trace(network, "net", (3, 6, 6), 2).layers] == [True, False]
+
+
+def test_a_norm_that_is_read_beside_its_call_stays_by_itself():
+    def forward(self, x):
+        h = self.norm(self.first(x)).relu()
+        again = F.batch_norm(self.second(h), self.norm.running_mean, self.norm.running_var, self.norm.weight)
+        return self.head(again)
+
+    network = Forward(
+        forward, first=nn.Conv2d(3, 4, 1), second=nn.Conv2d(4, 4, 1), norm=nn.BatchNorm2d(4), head=head(4)
+    )
+    assert not any(layer.normalized for layer in trace(network, "net", (3, 6, 6), 2).layers)

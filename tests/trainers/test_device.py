@@ -22,6 +22,7 @@ def test_a_gpu_is_taken_and_told_where_there_is_one(monkeypatch):
     assert chosen_device().type == "cpu"
     count = torch.get_num_threads()
     assert described() == (f"cpu, up to {count} threads" if count > 1 else "cpu, 1 thread")
+    assert described("cpu", 1) == "cpu, 1 thread" and described("cpu", count + 1) == f"cpu, {count + 1} threads"
 
 
 def test_a_device_that_is_not_there_is_one_line():

@@ -133,8 +133,10 @@ def _pixels(image: object, index: int) -> np.ndarray:
     if isinstance(image, Image.Image):
         return pixels_of(image)
     values: np.ndarray = _array(image) if isinstance(image, torch.Tensor | np.ndarray) else np.asarray(image)
+    if not values.size:
+        raise BankwiseError(f"{WHERE}: image {index} has shape {values.shape}: it has no pixels")
     if np.issubdtype(values.dtype, np.floating):
-        if values.min() < 0 or values.max() > 1:
+        if not (values.min() >= 0 and values.max() <= 1):  # neither holds of NaN
             raise BankwiseError(
                 f"{WHERE}: image {index} has values {values.min():g} to {values.max():g}: must be in [0, 1], or uint8"
             )

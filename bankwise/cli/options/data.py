@@ -139,6 +139,13 @@ class OptionalDataOptions(DataOptions):
 
     data: OptionalData = None
 
+    def check(self) -> None:
+        """BankwiseError for an option of images where none are named."""
+        options = given(self, "data", "imagenet", "normalization")
+        wrong = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+        if self.data is None and wrong:
+            raise BankwiseError(f"{', '.join(wrong)}: of images, which --data names")
+
 
 @dataclass(frozen=True)
 class RecordedDataOptions(DataOptions):
@@ -161,3 +168,13 @@ class PricedDataOptions(DataOptions):
     """The same as `search` takes, where shape and classes alone are looked at."""
 
     data: PricedData = None
+
+    def check(self) -> None:
+        """BankwiseError for what `search` would refuse, as far as that is known without reading images."""
+        from bankwise.trainers.data import data_folder
+        from bankwise.trainers.data_sets import open_data_set
+
+        if self.data is None and self.image_size is not None:
+            raise BankwiseError(f"--image-size {self.image_size} is of the images of a folder: name it by --data")
+        source = replace(self, data=self.data or "digits").source(network="")
+        open_data_set(source.data, data_folder(source.data_root), source.image_size)

@@ -127,15 +127,14 @@ class Builder:
         return self.at[path]["kept"]
 
     def _layer(self, operation: Operation) -> None:
-        name, _, tensor = operation.tensors["weight"].rpartition(".")
-        layer = self.layers.get(name) if tensor == "weight" else None
+        layer = self._layer_of(operation)
         rows, shape = geometry(operation)
         if layer is None:
             kept = self._kept(operation.tensors["weight"], operation)
             plane, merges = Plane("plane_float16", {"bank": kept}, largest=None), list[Merge]()
         else:
             plane, merges = self._unpacking(layer, operation, shape)
-        plain = 0 if layer is None else total(self.plan.layers[name].operations(layer, "materialized"))
+        plain = 0 if layer is None else total(self.plan.layers[layer.name].operations(layer, "materialized"))
         step = replace(self._plain(operation, rows, plane), operations=plain)
         step = replace(step, instead=tuple(self._merged(operation, rows, merge) for merge in merges))
         self.steps.append(step)
@@ -144,11 +143,25 @@ class Builder:
                 kept = self._kept(operation.tensors["bias"], operation)
                 self._affine(operation, shape, ("vector16", "vector16"), "0", kept)
             return
-        mine = self.at[name]
-        if "scale" in mine or "bias" in mine:
-            stored = self.plan.layers[name].stored(self.plan.vector_bits)
-            kinds = (stored.scale.kernel, stored.shift.kernel)
-            self._affine(operation, shape, kinds, mine.get("scale", "0"), mine.get("bias", "0"))
+        mine = self.at[layer.name]
+        scale, bias = mine.get("scale", "0"), mine.get("bias", "0") if "bias" in operation.tensors else "0"
+        if (scale, bias) != ("0", "0"):
+            stored = self.plan.layers[layer.name].stored(self.plan.vector_bits)
+            self._affine(operation, shape, (stored.scale.kernel, stored.shift.kernel), scale, bias)
+
+    def _layer_of(self, operation: Operation) -> LayerShape | None:
+        """The layer whose weight the operation has; None for one that is kept.
+
+        Raises BankwiseError where it adds another bias than that layer's.
+        """
+        name, _, tensor = operation.tensors["weight"].rpartition(".")
+        layer, bias = self.layers.get(name) if tensor == "weight" else None, operation.tensors.get("bias")
+        if layer is not None and bias not in (None, f"{name}.bias"):
+            raise BankwiseError(
+                f"network {self.plan.network!r}: {operation.path or operation.kind} cannot run in C (the weight of "
+                f"layer {name} with the bias {bias}, must be with its own or none)"
+            )
+        return layer
 
     def _unpacking(
         self, layer: LayerShape, operation: Operation, shape: tuple[int, int, int]

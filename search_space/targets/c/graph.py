@@ -61,16 +61,16 @@ def _known(network: str, input_shape: tuple[int, int, int], classes: int) -> Gra
 def _graph(network: str, input_shape: tuple[int, int, int], classes: int, module: nn.Module | None = None) -> Graph:
     plan = Plan(network, input_shape, classes, {})
     try:
-        program = _exported(plan, module, "cpu" if module is not None else "meta")
+        exported = _exported(plan, module, "cpu" if module is not None else "meta")
     except (CannotBuild, _CannotExport):
-        program = _exported(plan, module, "cpu")
-    return _Reader(network, program).graph()
+        exported = _exported(plan, module, "cpu")
+    return _Reader(network, *exported).graph()
 
 
 @dataclass(frozen=True)
 class Traced:
     """An exported program: `values` are those of the graph by the names of the nodes that make them, `stored` the
-    parameters and buffers that it is given before the image."""
+    parameters and buffers that it is given before the image, each by the first of its names."""
 
     program: torch.export.ExportedProgram
     values: dict[str, int]
@@ -80,7 +80,7 @@ class Traced:
 def traced(plan: Plan, network: nn.Module) -> Traced:
     """The program of a network with weights; its values are numbered as those of `graph_of` the plan."""
     program = _program(plan, network)
-    reader = _Reader(plan.network, program)
+    reader = _Reader(plan.network, program, first_names(network))
     reader.graph()
     given = [
         name for node in reader.nodes if node.op == "placeholder" for name in [reader.stored.get(node.name)] if name
@@ -92,9 +92,20 @@ class _CannotExport(BankwiseError):
     """`torch.export` fails; on the meta device it may be for want of values."""
 
 
-def _exported(plan: Plan, network: nn.Module | None, device: str) -> torch.export.ExportedProgram:
+def _exported(
+    plan: Plan, network: nn.Module | None, device: str
+) -> tuple[torch.export.ExportedProgram, dict[str, str]]:
+    """The program of the plan's network, and the first names of what it stores."""
     with torch.device(device):
-        return _program(plan, blank(plan, network).eval())
+        made = blank(plan, network).eval()
+        return _program(plan, made), first_names(made)
+
+
+def first_names(network: nn.Module) -> dict[str, str]:
+    """The first name of each parameter and buffer, by all of its names: files store a shared tensor once."""
+    named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in named}
 
 
 def _program(plan: Plan, module: nn.Module) -> torch.export.ExportedProgram:
@@ -108,12 +119,13 @@ def _program(plan: Plan, module: nn.Module) -> torch.export.ExportedProgram:
 
 
 class _Reader:
-    """Reads the nodes of an exported program in their order."""
+    """Reads the nodes of an exported program in their order. `first` are the `first_names` of its module."""
 
-    def __init__(self, network: str, program: torch.export.ExportedProgram):
+    def __init__(self, network: str, program: torch.export.ExportedProgram, first: dict[str, str]):
         self.network, self.nodes = network, program.graph.nodes
         signature = program.graph_signature
-        self.stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        self.stored = {node: first.get(name, name) for node, name in stored.items()}
         self.image, self.result = signature.user_inputs, signature.user_outputs
         self.values: dict[str, int] = {}  # of nodes, as they are when all before has run
         self.made: dict[str, int] = {}  # of nodes, as they make them
@@ -155,11 +167,16 @@ class _Reader:
         found = reader(_Arguments(node)) if reader and given and isinstance(out, torch.Tensor) else None
         if found is None or not self._known(node, [one for one in found[2].values() if one is not None]):
             raise BankwiseError(f"network {self.network!r}: {_place(node)} cannot run in C ({name})")
+        shapes = tuple(given[0].meta["val"].shape), tuple(out.shape)
+        if name in MAPS and shapes[0][0] != 1:
+            raise BankwiseError(
+                f"network {self.network!r}: {_place(node)} cannot run in C ({name} of {'x'.join(map(str, shapes[0]))}: "
+                "parts of an image lie in the batch dimension, which must be 1)"
+            )
         kind, settings, tensors = found
         inputs = tuple(self.values[one.name] for one in _tensor_arguments(node) if one.name in self.values)
         value = self._new(node.name, node)
         paths = {use: self.stored[one.name] for use, one in tensors.items() if one is not None}
-        shapes = tuple(given[0].meta["val"].shape), tuple(out.shape)
         self.operations.append(Operation(kind, _path(node), inputs, value, *shapes, settings, paths))
         if changes:  # who reads the changed tensor later on reads the result; who has a copy does not
             self.memory[node.name] = self.memory[given[0].name]
@@ -212,6 +229,7 @@ VIEWS = (
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "contiguous", "clone", "dropout", "alias",
     "detach", "_to_copy", "to", "feature_dropout", "alpha_dropout", "_unsafe_view", "lift_fresh_copy",
 )  # fmt: skip
+MAPS = ("conv2d", "batch_norm", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")  # in C they are of one image
 Found = tuple[str, dict[str, Any], dict[str, Any]] | None  # kind, settings, tensors; None: not in C
 
 
@@ -232,7 +250,7 @@ def _copies(name: str, node: fx.Node) -> bool:
 def _conv2d(given: _Arguments) -> Found:
     stride, dilation = given.pair("stride"), given.pair("dilation")
     shape = given.shape("weight")
-    if len(shape) != 4:
+    if len(shape) != 4 or len(given.out.shape) != 4:
         return None
     padding = given["padding"]
     if padding == "valid":

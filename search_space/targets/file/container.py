@@ -33,11 +33,16 @@ _MOST_PIXELS = 2**26  # of the image on which a network must be run to know its 
 
 
 def encode(shape: NetworkShape, plan: Plan, codes: PlanCodes) -> bytes:
-    """The whole file: as many bytes as `price` says."""
+    """The whole file: as many bytes as `price` says. Raises BankwiseError for codes of other parts."""
     entries = payload_entries(shape, plan)
     parts = bytearray(payload_bytes(entries))
     for entry in entries:
-        packed = pack_codes(codes[entry.owner, entry.part.name], entry.part.bits)
+        mine = codes[entry.owner, entry.part.name]
+        if mine.numel() != entry.part.elements:  # others would stand in its place
+            raise BankwiseError(
+                f"{entry.owner}: {entry.part.name} has {mine.numel()} elements, its price is of {entry.part.elements}"
+            )
+        packed = pack_codes(mine, entry.part.bits)
         parts[entry.offset : entry.offset + entry.part.file_bytes] = packed
     return front(shape, plan, bytes(parts)) + parts
 

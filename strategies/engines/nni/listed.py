@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,24 @@ from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.files import write_text
 
 ANSWER = 20.0  # seconds for a REST call
+_WRITTEN = 1.0  # seconds that NNI may take to write its list in place
 _NOTE = "bankwise-folder.txt"  # in NNI's folder of an experiment: where the folder of `bankwise nni init` is
 
 
 def listed() -> dict[str, dict[str, Any]]:
     """The experiments by id, with NNI's folder `logDir`, and `port` and `pid` of a manager that runs."""
     path = Path.home() / "nni-experiments" / ".experiment"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return {name: values for name, values in known.items() if isinstance(values["logDir"], str)}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise BankwiseError(f"NNI's list of experiments {str(path)!r} is damaged") from None
+    end = time.monotonic() + _WRITTEN
+    while True:
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            return {name: values for name, values in known.items() if isinstance(values["logDir"], str)}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            if time.monotonic() > end:
+                raise BankwiseError(f"NNI's list of experiments {str(path)!r} is damaged") from None
+        time.sleep(0.05)
 
 
 def place(id: str) -> Path:

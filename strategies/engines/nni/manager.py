@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,15 +84,23 @@ def start(config: Path, port: int, note: Callable[[str], None], id: str | None =
                     return manager
             manager.stop()
             failed = f"port {chosen} was taken by another experiment"
-        except Exception as error:  # of every kind; NNI has ended what it started
+        except Exception as error:  # of every kind
+            _end_started(experiment.id)
             failed = f"{type(error).__name__}: {error}".partition("\n")[0]
         except KeyboardInterrupt:
-            if (running := attach(experiment.id)) is not None:
-                running.stop()
+            _end_started(experiment.id)
             raise
         finally:
             experiment._stop_logging()
     raise BankwiseError(f"NNI could not start an experiment: {failed}")
+
+
+def _end_started(id: str) -> None:
+    """End the manager of the experiment that this process has begun to start. NNI lists one late in its start."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if id in child.cmdline():
+                Manager(id, 0, child.pid).stop()
 
 
 def attach(id: str) -> Manager | None:
@@ -120,9 +127,9 @@ def end_tuners(id: str) -> None:
 
 
 def _one_at_a_time() -> Path:
-    """The lock of this user's starts. Of two that look for a port at the same moment NNI would give the first one's
-    manager both configurations, and that one may wait for ever."""
-    return Path(tempfile.gettempdir()) / f"bankwise-nni-{os.getuid()}.lock"
+    """The lock of this user's starts, wherever their temporary folders are. Of two that look for a port at the same
+    moment NNI would give the first one's manager both configurations, and that one may wait for ever."""
+    return Path("/tmp") / f"bankwise-nni-{os.getuid()}.lock"
 
 
 def _free_port(wanted: int) -> int:

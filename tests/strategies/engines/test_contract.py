@@ -139,9 +139,11 @@ def reference(place) -> Search:
     return run("local", place / "reference", TROUBLE, killed=False)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"contract-{name}")) for name in NAMES]
+)
 def search(request, place) -> Search:
-    """Of each engine: killed at its first result, and the process of trial 3 is killed."""
+    """Of each engine, once: killed at its first result, and the process of trial 3 is killed."""
     return run(request.param, place / request.param, [*TROUBLE, "kill"], killed=True)
 
 
@@ -172,7 +174,7 @@ def test_failures_are_recorded_alike_in_every_engine(search, reference):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_call_after_the_end_trains_nothing(search):
     lines = (search.folder / "ledger.jsonl").read_bytes()
     done = start(search.folder.name, search.folder)
@@ -192,6 +194,9 @@ def test_each_engine_says_what_it_is_and_its_options_have_help():
         assert make_engine(name, workers=1).options == engine_class(name).Options()
         with pytest.raises(BankwiseError, match="workers=0 must be at least 1"):
             make_engine(name, workers=0)
+        for wrong in (2.5, "2", True):
+            with pytest.raises(BankwiseError, match=f"option of the {name} engine workers: .* is not a whole number"):
+                make_engine(name, workers=wrong)
         with pytest.raises(BankwiseError, match=f"unknown option of the {name} engine 'worker': did you mean"):
             make_engine(name, worker=1)
     with pytest.raises(BankwiseError, match="unknown engine 'rey': did you mean ray"):

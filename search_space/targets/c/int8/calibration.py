@@ -93,7 +93,7 @@ class _Recorder(fx.Interpreter):
     def __init__(self, read: Any, network: nn.Module):
         super().__init__(read.program.graph_module)
         self.made = read.values
-        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}  # by their first names
         self.given = [state[name] for name in read.stored]
         self.seen: dict[int, torch.Tensor] = {}
         self.largest: dict[int, torch.Tensor] = {}

@@ -86,6 +86,8 @@ class Int8Builder(Builder):
             return {"affine": "folded", "read_bias": "vector16", **fields}
         mine, prefix = self.at.get(affine.path, {}), "norm." if affine.kind == "folded" else ""
         scale, bias = mine.get(f"{prefix}scale", "0"), mine.get("norm.shift" if prefix else "bias", "0")
+        if affine.kind == "own" and not affine.tensors:
+            bias = "0"
         if scale == bias == "0":
             return {"affine": "folded", "scale": "0", "bias": "0"}
         stored = self._stored(affine)
@@ -129,8 +131,7 @@ class Int8Builder(Builder):
     def _summed(self, step: Fused) -> None:
         """A layer: whole sums, then the outputs of them."""
         operation = step.operation
-        name, _, tensor = operation.tensors["weight"].rpartition(".")
-        layer = self.layers.get(name) if tensor == "weight" else None
+        layer = self._layer_of(operation)
         rows, shape = geometry(operation)
         merges: list[Merge] = []
         if layer is None:
@@ -141,7 +142,7 @@ class Int8Builder(Builder):
         self.planes[step.output] = plane
         made = self._plain8(step, rows, plane)
         if layer is not None:
-            made = replace(made, operations=total(self.plan.layers[name].operations(layer, "materialized")))
+            made = replace(made, operations=total(self.plan.layers[layer.name].operations(layer, "materialized")))
         self.steps.append(replace(made, instead=tuple(self._merged8(step, rows, merge) for merge in merges)))
 
     def _plain8(self, step: Fused, rows: Fields, plane: Plane) -> Step:

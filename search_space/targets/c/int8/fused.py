@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ ALIKE = ("max_pool", "relu", "clamp")  # the output has the scale of the input
 @dataclass(frozen=True)
 class Affine:
     """Scale and shift of each channel. `kind`: "own" (a layer's scale and bias), "folded" (a norm's), "kept" (a norm
-    that is kept as it is) or "bias" (of a kept layer); `path` is the owner's, `tensors` are of what is kept."""
+    that is kept as it is) or "bias" (of a kept layer); `path` is the owner's, `tensors` are of what is kept, and the
+    bias of a layer where the operation adds it."""
 
     kind: str
     path: str
@@ -57,7 +59,7 @@ def fused(graph: Graph, shape: NetworkShape) -> list[Fused]:
             affine = _own(operation, layers)
             if affine is None or affine.path in normalized:
                 norm = following(value, ("batch_norm",))
-                if norm is not None:
+                if norm is not None and _alike(operation, norm):
                     affine, value = _norm(norm, norms), norm.output
                     taken.add(value)
         elif operation.kind == "batch_norm":
@@ -73,12 +75,19 @@ def fused(graph: Graph, shape: NetworkShape) -> list[Fused]:
     return steps
 
 
+def _alike(operation: Operation, norm: Operation) -> bool:
+    """Whether the channels of the norm are the layer's: not those of a linear layer at several positions."""
+    positions = math.prod(operation.out_shape[:-1]) if operation.kind == "linear" else 1
+    return positions == 1 and norm.in_shape[1] == operation.settings["weight_shape"][0]
+
+
 def _own(operation: Operation, layers: set[str]) -> Affine | None:
     """What a layer has itself."""
     name, _, tensor = operation.tensors["weight"].rpartition(".")
+    bias = {"bias": operation.tensors["bias"]} if "bias" in operation.tensors else {}
     if tensor == "weight" and name in layers:
-        return Affine("own", name)
-    return Affine("bias", name, {"bias": operation.tensors["bias"]}) if "bias" in operation.tensors else None
+        return Affine("own", name, bias)
+    return Affine("bias", name, bias) if bias else None
 
 
 def _norm(operation: Operation, norms: set[str]) -> Affine:

@@ -80,7 +80,8 @@ class Quantizer:
             names = ("norm.scale", "norm.shift") if folded else ("scale", "bias")
             stored = self.norms[affine.path] if folded else self.plan.layers[affine.path].stored(self.plan.vector_bits)
             scale = self._vector(affine.path, names[0], stored.scale, channels)
-            shift = self._vector(affine.path, names[1], stored.shift, channels)
+            shifted = folded or bool(affine.tensors)
+            shift = self._vector(affine.path, names[1], stored.shift, channels) if shifted else None
             return ones if scale is None else scale, zeros if shift is None else shift
         kept = {use: self._kept(path).numpy() for use, path in affine.tensors.items()}
         if affine.kind == "bias":

@@ -72,8 +72,8 @@ class Reference:
         values: dict[int, Whole] = {IMAGE: images.numpy().astype(np.int64)}
         for step in self.steps:
             operation, numbers = step.fused.operation, step.numbers
-            inputs = [values[value] for value in operation.inputs]
-            first = inputs[0].reshape(len(images) * operation.in_shape[0], *operation.in_shape[1:])
+            inputs, shape = [values[value] for value in operation.inputs], operation.in_shape
+            first = inputs[0].reshape(len(images), *(shape[1:] if shape[0] == 1 else shape))
             if operation.kind in LAYERS or operation.kind == "batch_norm":
                 out = _summed(step, first)
             else:
@@ -111,7 +111,8 @@ def _summed(step: _Step, x: Whole) -> Whole:
         sums = F.conv2d(wide, weight, None, given["stride"], 0, given["dilation"], given["groups"])
     elif operation.kind == "linear":
         assert step.weight is not None
-        sums, axis = wide @ torch.from_numpy(step.weight.astype(np.float64)).flatten(1).t(), x.ndim - 1
+        weight = torch.from_numpy(step.weight.astype(np.float64)).flatten(1)
+        sums, axis = wide.reshape(len(x), -1, weight.shape[1]) @ weight.t(), 2
     assert step.affine is not None
     numbers, (a, b) = step.numbers, step.affine
     spread = [1] * sums.ndim

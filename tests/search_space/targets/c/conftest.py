@@ -111,11 +111,13 @@ class Exported:
 @pytest.fixture
 def exported(tmp_path: Path) -> Callable[..., Exported]:
     """The untrained child of a plan as sources; its batch norms have seen noise, so that no value grows. With `images`,
-    float32, activations are int8, at scales from these."""
+    float32, activations are int8, at scales from these. `fitted`: it starts from the weights of the network."""
 
-    def make(shape: NetworkShape, plan: Plan, seed: int = 0, images: torch.Tensor | None = None) -> Exported:
+    def make(
+        shape: NetworkShape, plan: Plan, seed: int = 0, images: torch.Tensor | None = None, fitted: bool = False
+    ) -> Exported:
         network = build(plan.network, classes=plan.classes, in_channels=plan.input_shape[0])
-        child = build_child(network, shape, plan, seed).train()
+        child = build_child(network, shape, plan, seed, network if fitted else None).train()
         with torch.no_grad():
             for _ in range(20):
                 child(torch.randn(8, *plan.input_shape, generator=torch.Generator().manual_seed(seed)))

@@ -135,4 +135,120 @@ class Alike(nn.Module):
         return getattr(self, "*/ /* end")(x)
 
 
-NETWORKS = (Mixed, InPlace, Transposed, Shifted, Computed, Smooth, Scaled, Alike)
+class Windows(nn.Module):
+    """Cuts an image into two windows, in the batch dimension, for one operation."""
+
+    def __init__(self, num_classes=10, in_channels=1):
+        super().__init__()
+        self.one = self.OPERATION()
+        self.head = nn.LazyLinear(num_classes)
+        self(torch.zeros(1, in_channels, 8, 8))
+
+    def forward(self, x):
+        return self.head(self.one(x.reshape(-1, 1, 4, 8)).reshape(len(x), -1))
+
+
+class WindowsConvolved(Windows):
+    OPERATION = staticmethod(lambda: nn.Conv2d(1, 4, 3))
+
+
+class WindowsNormed(Windows):
+    OPERATION = staticmethod(lambda: nn.BatchNorm2d(1))
+
+
+class WindowsMaximum(Windows):
+    OPERATION = staticmethod(lambda: nn.MaxPool2d(2))
+
+
+class WindowsAverage(Windows):
+    OPERATION = staticmethod(lambda: nn.AvgPool2d(2))
+
+
+class WindowsAdaptive(Windows):
+    OPERATION = staticmethod(lambda: nn.AdaptiveAvgPool2d(2))
+
+
+class Rows(nn.Module):
+    """What runs on windows in the batch dimension: linear layers, sums, products, activations and means."""
+
+    def __init__(self, num_classes=10, in_channels=1):
+        super().__init__()
+        self.first, self.second = nn.Linear(32, 16), nn.Linear(16, 16)
+        self.head = nn.Linear(48, num_classes)
+
+    def forward(self, x):
+        x = torch.tanh(self.first(x.reshape(-1, 32)))
+        y = (x + self.second(x).relu()) * x
+        parts = [y.reshape(-1, 32), y.unflatten(1, (8, 2)).mean(2).reshape(-1, 16)]
+        return self.head(torch.cat(parts, 1))
+
+
+class Functional(nn.Module):
+    """Reads the weight of a layer once more, without its bias, which is a large one."""
+
+    def __init__(self, num_classes=10, in_channels=1):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(in_channels, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.linear, self.head = nn.Linear(6, 6), nn.Linear(6, num_classes)
+        for layer in (self.conv, self.linear, self.head):
+            nn.init.normal_(layer.bias)
+
+    def forward(self, x):
+        y = self.norm(self.conv(x)).relu() + F.conv2d(x, self.conv.weight, padding=1)
+        y = y.mean((2, 3))
+        return self.head(self.linear(y).relu() + F.linear(y, self.linear.weight))
+
+
+class OtherBias(nn.Module):
+    """Reads a layer's weight with the bias of another."""
+
+    def __init__(self, num_classes=10, in_channels=1):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 8), nn.Linear(64, 8)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.head(self.first(x) + self.second(x) + F.linear(x, self.first.weight, self.second.bias))
+
+
+class Named(nn.Module):
+    """Modules and parameters of several names, of which torch.export takes the last."""
+
+    def __init__(self, num_classes=10, in_channels=1):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(in_channels, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.alias, self.also = self.first, self.norm
+        self.second = nn.Conv2d(6, 6, 3, padding=1)
+        self.twice = nn.ModuleList([self.second, self.second])
+        self.kept, self.tied = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.tied.weight, self.tied.bias = self.kept.weight, self.kept.bias
+        self.head = nn.Linear(6, num_classes)
+        for layer in (self.first, self.second, self.kept, self.head):
+            nn.init.normal_(layer.bias)
+
+    def forward(self, x):
+        x = self.also(self.alias(x)).relu()
+        for layer in self.twice:
+            x = layer(x).relu()
+        return self.head(self.tied(self.kept(x.mean((2, 3))).relu()))
+
+
+class Tokens(nn.Module):
+    """A linear layer over the columns of 8 maps, then a batch norm over the maps."""
+
+    def __init__(self, num_classes=10, in_channels=1):
+        super().__init__()
+        self.conv, self.mix, self.norm = nn.Conv2d(in_channels, 8, 3, padding=1), nn.Linear(8, 8), nn.BatchNorm2d(8)
+        self.head = nn.Linear(512, num_classes)
+        nn.init.normal_(self.norm.weight)
+        nn.init.normal_(self.norm.bias)
+
+    def forward(self, x):
+        return self.head(self.norm(self.mix(self.conv(x).relu())).flatten(1))
+
+
+NETWORKS = (
+    Mixed, InPlace, Transposed, Shifted, Computed, Smooth, Scaled, Alike, WindowsConvolved, WindowsNormed,
+    WindowsMaximum, WindowsAverage, WindowsAdaptive, Rows, Functional, OtherBias, Named, Tokens,
+)  # fmt: skip

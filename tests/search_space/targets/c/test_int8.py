@@ -67,6 +67,16 @@ def test_smooth_activations_give_the_logits_of_the_reference(exported):
     assert_near(made, images, 0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "keep"), [("Rows", ()), ("Functional", ()), ("Named", ("kept", "tied")), ("Tokens", ())]
+)
+def test_shared_layers_and_rows_give_the_logits_of_the_reference(exported, name, keep):
+    space = space_of(f"networks_in_c:{name}", (1, 8, 8), ("int8",), keep=keep)
+    made = exported(space.shape, drawn(space, 0), images=digits(40), fitted=True)
+    assert_equal(made, digits(20), *SANITIZED)
+    assert_near(made, digits(20))
+
+
 @pytest.mark.parametrize(("kind", "settings"), [("gelu", {}), ("elu", {"alpha": 0.7})])
 def test_curves_of_whole_numbers(kind, settings):
     """Within a step of the output, or the distance of the approximation that GELU has here."""

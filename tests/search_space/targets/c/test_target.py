@@ -244,6 +244,40 @@ def test_what_cannot_run_in_c_is_one_line_that_names_the_module(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("Convolved", "conv2d"),
+        ("Normed", "batch_norm"),
+        ("Maximum", "max_pool2d"),
+        ("Average", "avg_pool2d"),
+        ("Adaptive", "adaptive_avg_pool2d"),
+    ],
+)
+def test_windows_of_an_image_in_the_batch_dimension_are_refused(kind, what, activations):
+    space = space_of(f"networks_in_c:Windows{kind}", (1, 8, 8))
+    with pytest.raises(BankwiseError, match=rf"one \(\w+\) cannot run in C \({what} of 2x1x4x8: parts of an image"):
+        CTarget(activations=activations).size(space.shape, drawn(space, 0))
+
+
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_a_weight_with_the_bias_of_another_layer_is_refused(activations):
+    space = space_of("networks_in_c:OtherBias", (1, 8, 8))
+    with pytest.raises(BankwiseError, match="the weight of layer first with the bias second.bias"):
+        CTarget(activations=activations).size(space.shape, drawn(space, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "keep"), [("Rows", ()), ("Functional", ()), ("Named", ("kept", "tied")), ("Tokens", ())]
+)
+def test_shared_layers_and_rows_give_the_logits_of_torch(exported, name, keep):
+    """Weights read twice, modules of several names, and linear layers at several positions."""
+    space = space_of(f"networks_in_c:{name}", (1, 8, 8), ("int8",), keep=keep)
+    made = exported(space.shape, drawn(space, 0), fitted=True)
+    assert_same(made, digits(20), *SANITIZED)
+
+
 def test_an_elu_of_another_scale_is_refused():
     space = space_of("networks_in_c:Scaled", (1, 8, 8))
     with pytest.raises(BankwiseError, match=r"Scaled cannot run in C \(elu\)"):

@@ -109,11 +109,12 @@ def test_the_teacher_is_trained_once_by_whoever_comes_first(small, tmp_path):
     assert len(told) == 1 and all(process.returncode == 0 for process in started)
 
 
-def test_a_network_of_the_user_is_found_where_he_was(tiny, tmp_path):
-    (tmp_path / "bankwise_users_net.py").write_text(
+def test_a_network_of_the_user_is_found_where_he_was(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "bankwise_net_of_nni.py").write_text(
         "from bankwise.search_space.networks import build\n"
         "def make(num_classes, in_channels): return build('tiny', classes=num_classes, in_channels=in_channels)\n"
     )
-    source = TaskSource("bankwise_users_net:make", "digits", limit=200)
+    source = TaskSource("bankwise_net_of_nni:make", "digits", limit=200)
     experiment = tiny(source=source, code=str(tmp_path))
     assert experiment.budgeted.sizes == tiny().budgeted.sizes

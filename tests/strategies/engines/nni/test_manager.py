@@ -2,55 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
+from itertools import pairwise
 
+import psutil
 import pytest
 
 from bankwise.strategies.engines.nni import listed, manager
 
+# Starts the experiment of a folder once it is told to; says when each of NNI's own starts began and ended.
 STARTER = """
 import json, sys, time
 from pathlib import Path
+from nni.experiment import Experiment
 from bankwise.strategies.engines.nni import manager
-noted = []
+start, times, noted = Experiment.start, [], []
+def timed(*arguments, **options):
+    times.append([time.time(), None])
+    try:
+        return start(*arguments, **options)
+    finally:
+        times[-1][1] = time.time()
+Experiment.start = timed
 print("ready", flush=True)
 sys.stdin.readline()
 running = manager.start(Path(sys.argv[1]) / "config.yml", int(sys.argv[2]), noted.append)
-print(json.dumps({"id": running.id, "port": running.port, "noted": noted}))
+print(json.dumps({"id": running.id, "port": running.port, "noted": noted, "times": times}))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_of_three_that_start_at_once_each_has_a_port_of_its_own_at_the_first_try(nni, tmp_path):
-    port = nni.free_port()
+@pytest.fixture
+def starter(nni, tmp_path):
+    """Makes a process that starts the folder's experiment at its next line of input, at a port; NNI ends with it."""
+    started = []
+
+    def make(port: int) -> subprocess.Popen:
+        arguments = [sys.executable, "-c", STARTER, tmp_path / "experiment", str(port)]
+        started.append(subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline() == "ready\n"
+        return started[-1]
+
     nni.init()
-    starters = [
-        subprocess.Popen(
-            [sys.executable, "-c", STARTER, tmp_path / "experiment", str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    try:
-        assert [starter.stdout.readline() for starter in starters] == ["ready\n"] * 3
-        for starter in starters:
-            starter.stdin.write("\n")
-            starter.stdin.flush()
-        found = [json.loads(starter.communicate(timeout=300)[0]) for starter in starters]
-        running = [manager.attach(one["id"]) for one in found]
-        assert None not in running
-        assert all(one["noted"] == [one["id"]] for one in found) and len(listed.listed()) == 3
-        assert len({one["port"] for one in found}) == 3 and port in {one["port"] for one in found}
-    finally:
-        for starter in starters:
-            starter.kill()
-            starter.communicate()
-        for id in listed.listed():
-            if (left := manager.attach(id)) is not None:
-                left.stop()
-            manager.end_tuners(id)
+    yield make
+    for process in started:
+        process.kill()
+        process.communicate()
+    for id in listed.listed():
+        if (left := manager.attach(id)) is not None:
+            left.stop()
+        manager.end_tuners(id)
+
+
+def go(process: subprocess.Popen) -> None:
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_of_three_that_start_at_once_one_starts_after_another(nni, starter):
+    """Each at a port of its own, though all ask for the same one."""
+    starters = [starter(port) for port in [nni.free_port()] * 3]
+    for process in starters:
+        go(process)
+    found = [json.loads(process.communicate(timeout=600)[0]) for process in starters]
+    assert all(manager.attach(one["id"]) is not None and one["noted"][-1] == one["id"] for one in found)
+    assert len({one["port"] for one in found}) == 3
+    times = sorted(time for one in found for time in one["times"])
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ctrl_c_while_nni_starts_leaves_nothing(nni, starter):
+    """NNI does not list an experiment yet then."""
+    process = starter(nni.free_port())
+
+    def node() -> psutil.Process | None:
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "--experiment-id" in child.cmdline():
+                    return child
+        return None
+
+    go(process)
+    started = nni.until("NNI's server", node)
+    assert not listed.listed()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=200)
+    assert process.returncode and not started.is_running()
