@@ -182,7 +182,11 @@ def test_a_file_that_is_no_plan_is_one_line_that_names_it(tmp_path, name, text):
 
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    for path in (tmp_path / "absent.yaml", tmp_path, tmp_path / "binary.yaml"):
+    for path, words in (
+        (tmp_path / "absent.yaml", "cannot read the plan"),
+        (tmp_path, "cannot read the plan"),
+        (tmp_path / "binary.yaml", "is not text"),
+    ):
         with pytest.raises(BankwiseError) as raised:
             Plan.read(path)
-        assert_one_line(raised.value, ["cannot read the plan", path.name])
+        assert_one_line(raised.value, ["plan", words, path.name])
