@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 
 from bankwise.search_space.errors import BankwiseError, short
 from bankwise.search_space.files import write_bytes
+from bankwise.search_space.images import ramp
 from bankwise.search_space.layer import build_child
 from bankwise.search_space.networks import IN_MEMORY, build
 from bankwise.search_space.packed import check_packed
@@ -81,13 +81,12 @@ class Child(nn.Module):
         """Images that its network takes, on its device: the first of the latest batch, else a ramp."""
         if self._seen is not None:
             return self._seen
-        shape = self.plan.input_shape
-        return torch.linspace(-1, 1, math.prod(shape), device=model_device(self)).reshape(1, *shape)
+        return ramp(self.plan.input_shape, model_device(self))
 
     def forward(self, images: Images, *others: Any, **named: Any) -> Any:
         if self.training:
             self._latest.append(_each(images, torch.Tensor.detach))
-            self._seen = images[:2].detach() if isinstance(images, torch.Tensor) else None
+            self._seen = images[:2].detach().clone() if isinstance(images, torch.Tensor) else None
         return self.network(images, *others, **named)
 
     def train(self, mode: bool = True) -> Child:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.files import write_bytes
 from bankwise.search_space.fits import converted, with_weights
-from bankwise.search_space.images import Images
+from bankwise.search_space.images import Images, ramp
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.networks import IN_MEMORY, build_or_copy
 from bankwise.search_space.normalization import SYMMETRIC, check_normalization
@@ -77,7 +76,7 @@ class Trained:
         found = self.calibration()
         if found is not None:
             return found[:2]
-        return torch.linspace(-1, 1, math.prod(self.shape.input_shape)).reshape(1, *self.shape.input_shape)
+        return ramp(self.shape.input_shape)
 
 
 def open_trained(
@@ -113,8 +112,8 @@ def open_trained(
             raise BankwiseError(f"the run {str(checkpoint)!r} is of network {plan.network!r}, not of {name!r}")
         name, keep, usual = plan.network, keep or plan.keep, (plan.input_shape, plan.classes)
         recorded = plan.images or recorded
-        source = values_in(RunFolder(checkpoint).settings).get("source")
-        data = as_in_run(data, name, {"source": source})
+        settings = values_in(RunFolder(checkpoint).settings)
+        data, source = as_in_run(data, name, settings), settings.get("source")
     if name is None:
         raise BankwiseError("name a network, such as torchvision:resnet18, or a run by --checkpoint")
     usual = usual or usual_inputs(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 
@@ -81,3 +82,8 @@ class Images:
 
 def _digest(class_names: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(class_names).encode()).hexdigest()[:_DIGITS]
+
+
+def ramp(shape: tuple[int, int, int], device: torch.device | str = "cpu") -> torch.Tensor:
+    """One image (1, channels, height, width) whose values rise from -1 to 1: for where any image will do."""
+    return torch.linspace(-1, 1, math.prod(shape), device=device).reshape(1, *shape)

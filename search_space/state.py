@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils._pytree import tree_flatten
 
 from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.images import ramp
 from bankwise.search_space.networks import build
 from bankwise.search_space.outputs import finite_logits
 from bankwise.search_space.roles import COUNTER, keep_hint
@@ -132,9 +133,8 @@ def check_rebuilt(network: nn.Module, shape: NetworkShape, outputs: bool = True)
         return
     mine = copy.deepcopy(network).cpu()
     shift(mine)
-    image = torch.linspace(-1, 1, int(np.prod(shape.input_shape))).reshape(1, *shape.input_shape)
     what = "two builds with equal parameters give different outputs"
-    check_outputs(mine, other, shape, image, before, what)
+    check_outputs(mine, other, shape, ramp(shape.input_shape), before, what)
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def load_data(
     image keeps its label (None: as the data set says). With `only`, "training", "validation" or "test", one image is
     read of each other split, which saves reading a large folder. Raises BankwiseError where the images cannot be read.
     """
-    _check_share(validation)
+    check_share(validation)
     data_set = open_data_set(name, data_folder(root), image_size)
     source = data_set.read()
     data = split(name, source, data_set.flip, data_set.crop, limit=limit, validation=validation, seed=seed, only=only)
@@ -176,12 +176,13 @@ def data_in_memory(
     flip: bool | None = None,
 ) -> ImageData:
     """Image data of arrays or torch data sets (`data_sets.in_memory.source_of`). Raises BankwiseError for others."""
-    _check_share(validation)
+    check_share(validation)
     made = split(IN_MEMORY, source_of(data), False, None, limit=limit, validation=validation)
     return made.fed(normalization, flip)
 
 
-def _check_share(validation: float | None) -> None:
+def check_share(validation: float | None) -> None:
+    """BankwiseError for a share of validation images that is none."""
     if validation is not None and not 0 < validation < 1:
         raise BankwiseError(f"validation share {validation:g}: must lie between 0 and 1")
 

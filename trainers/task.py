@@ -14,6 +14,7 @@ from torch import nn
 
 from bankwise.search_space import strict
 from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.images import ramp
 from bankwise.search_space.networks import IN_MEMORY, build_or_copy, names_code
 from bankwise.search_space.normalization import NORMALIZATIONS, SYMMETRIC
 from bankwise.search_space.outputs import logits_of
@@ -21,7 +22,7 @@ from bankwise.search_space.ranges import in_range
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.state import shift
 from bankwise.search_space.trace import shape_of
-from bankwise.trainers.data import ImageData, load_data
+from bankwise.trainers.data import ImageData, check_share, load_data
 from bankwise.trainers.identity import differences
 from bankwise.trainers.labels import CLASSES
 from bankwise.trainers.loop import EpochReport, check_batch, train
@@ -71,13 +72,11 @@ class Task:
 
 
 def _fingerprint(task: Task) -> list[float]:
-    channels, height, width = task.data.input_shape
-    image = torch.linspace(-1, 1, channels * height * width).reshape(1, channels, height, width)
     network = copy.deepcopy(task.network).cpu().eval()
     shift(network)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        logits = logits_of(network(image))
+        logits = logits_of(network(ramp(task.data.input_shape)))
     assert logits is not None  # it was traced
     return [float(f"{value:.6g}") for value in logits.flatten()[:10].tolist()]
 
@@ -149,8 +148,7 @@ class TaskSource:
             object.__setattr__(self, "data_root", str(self.data_root))
         strict.check_types(self, "data description")
         in_range(1, limit=self.limit)
-        if self.validation is not None and not 0 < self.validation < 1:
-            raise BankwiseError(f"validation share {self.validation:g}: must lie between 0 and 1")
+        check_share(self.validation)
         if self.normalization not in NORMALIZATIONS:
             raise unknown("normalization", self.normalization, NORMALIZATIONS)
 

@@ -2,8 +2,8 @@
 
     python results/real_search/study.py --data-root DATA        (about two hours of one core without bfloat16)
 
-Writes table.md and results.json, when the search is through and when all is. What is through lies in runs/real-search,
-so that a command that was stopped goes on.
+Writes table.md, results.json and plan.yaml, when the search is through and when all is. What is through lies in
+runs/real-search, so that a command that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import statistics
 import sys
 from collections.abc import Mapping
@@ -105,10 +106,11 @@ def main() -> None:
     result = search(NETWORK, images(root), BUDGET, run, SETTINGS, progress=True, side_by_side=options.workers).to_dict()
     keys = ("accuracies", "test_accuracies")
     found = {
-        "searched": {"bytes": result["file_bytes"], **{key: result[key] for key in keys}, "plan": result["plan"]},
-        "best uniform": result["baseline_uniform"],
-        "uncompressed (float32)": result["uncompressed"],
+        "searched": {"bytes": result["file_bytes"], **{key: result[key] for key in keys}},
+        "best uniform": {key: result["baseline_uniform"][key] for key in ("bytes", *keys)},
+        "uncompressed (float32)": {key: result["uncompressed"][key] for key in ("bytes", *keys)},
     }
+    shutil.copy(run / "plan.yaml", HERE / "plan.yaml")
     write(result["found_by"], found)
     jobs = [(f"closed-form-{seed}", (root, run, cache, seed)) for seed in seeds]
     children = list(run_jobs(child, jobs, cache, options.workers).values())
