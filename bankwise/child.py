@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.errors import BankwiseError, short
 from bankwise.search_space.files import write_bytes
 from bankwise.search_space.images import ramp
@@ -26,6 +27,7 @@ from bankwise.trainers.evaluate import estimate_norms, model_device
 
 Images = torch.Tensor | list[torch.Tensor] | tuple[torch.Tensor, ...]  # one batch, or images of sizes of their own
 Batch = torch.Tensor | tuple[Any, ...] | list[Any]
+_BATCHES = "a batch of images, or of these and their labels, as a DataLoader gives them"
 
 
 class Child(nn.Module):
@@ -48,6 +50,7 @@ class Child(nn.Module):
     torch.Size([2, 10])
     """
 
+    @typed_arguments("seed", "batches")
     def __init__(self, network: str | nn.Module, plan: Plan, *, seed: int = 0, batches: int = 10):
         super().__init__()
         if not isinstance(network, str | nn.Module):
@@ -99,12 +102,29 @@ class Child(nn.Module):
         return self
 
 
+@typed_arguments("model")
 def recalibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Estimate all batch norm statistics of `model` anew: their mean over the batches, each the images as the network
     takes them, or these and their labels, or a detector's targets, as a DataLoader gives them."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.eps == 0:
+            raise BankwiseError(
+                f"batch norm {name!r} was read back from a file, which holds what its statistics were folded into: "
+                "recalibrate the network before it is packed"
+            )
     device = model_device(model)
-    images = (batch if isinstance(batch, torch.Tensor) else batch[0] for batch in batches)
-    estimate_norms(model, (_each(batch, lambda one: one.to(device)) for batch in images))
+    if not isinstance(batches, Iterable):
+        raise BankwiseError(f"batches: {short(batches)} does not give {_BATCHES}")
+    estimate_norms(model, (_each(_images(batch), lambda one: one.to(device)) for batch in batches))
+
+
+def _images(batch: object) -> Images:
+    """The images of a batch, with or without labels."""
+    images = batch[0] if isinstance(batch, list | tuple) and batch else batch
+    listed = images if isinstance(images, list | tuple) else [images]
+    if not all(isinstance(image, torch.Tensor) for image in listed):
+        raise BankwiseError(f"batches: one of type {type(batch).__name__} is not {_BATCHES}")
+    return images  # type: ignore[return-value]
 
 
 def _each(images: Images, change: Callable[[torch.Tensor], torch.Tensor]) -> Images:
@@ -112,11 +132,10 @@ def _each(images: Images, change: Callable[[torch.Tensor], torch.Tensor]) -> Ima
     return change(images) if isinstance(images, torch.Tensor) else [change(image) for image in images]
 
 
+@typed_arguments("child")
 def pack(child: Child) -> bytes:
     """The bytes of the child's file: as many as its plan's price says. Raises BankwiseError for weights that it cannot
     hold, where `bankwise.load` would refuse the bytes, or what it gives would have other logits than the child."""
-    if not isinstance(child, Child):
-        raise BankwiseError(f"{type(child).__name__} is no Child: only that says which plan its layers follow")
     training = child.training
     child.eval()
     try:
@@ -128,6 +147,7 @@ def pack(child: Child) -> bytes:
     return data
 
 
+@typed_arguments("child", "path")
 def save(child: Child, path: str | Path) -> Path:
     """Write the child's file, which `bankwise.load(path)` reads back, with `network=` the module where the child is of
     one in memory. Raises BankwiseError as `pack` does, and then writes nothing."""

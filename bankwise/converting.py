@@ -19,8 +19,9 @@ from bankwise.plan_report import PlanReport
 from bankwise.planning import price_plan
 from bankwise.recorded import as_in_run, values_in
 from bankwise.run_folder import RunFolder
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.budget import Budget
-from bankwise.search_space.errors import BankwiseError, unknown
+from bankwise.search_space.errors import BankwiseError, short, unknown
 from bankwise.search_space.files import write_bytes
 from bankwise.search_space.fits import converted, with_weights
 from bankwise.search_space.images import Images, ramp
@@ -102,6 +103,8 @@ def open_trained(
     """
     if weights is not None and checkpoint is not None:
         raise BankwiseError("weights come from a file or from a run: give --weights or --checkpoint, not both")
+    if not isinstance(network, str | nn.Module | None):
+        raise BankwiseError(f"network {short(network)}: expected a name or an nn.Module with its weights")
     module = network if isinstance(network, nn.Module) else None
     name: str | None = IN_MEMORY if isinstance(network, nn.Module) else network
     usual, recorded, source = None, Images(), None
@@ -208,6 +211,7 @@ class Conversion:
         return dict(self.details)
 
 
+@typed_arguments("out", "weights", "kinds", "vector_bits", "split", "on_progress")
 def convert(
     network: str | nn.Module | Trained,
     data: object,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bankwise.search_space.strict import to_dict
-from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.additive.gain import SHARE, expected_gain
 from bankwise.strategies.scores import weighted_capture
+from bankwise.strategies.uniform import ranked
 from bankwise.trainers.metric import SHARES
 
 LEVELS = (0.9, 0.7)  # accuracies of the uniform plan where nothing is known
@@ -77,10 +78,10 @@ def expected(
     `uncompressed` is the accuracy of the float network where it is known: points are then said for it and for `BELOW`
     less. They are fewest there, as far as accuracies are above one half. None are said of a metric that is no share.
     """
-    found = make_strategy("uniform", space).ask()
-    if found is None:
+    best = ranked(space)[:1]
+    if not best:
         return None
-    uniform, plan = space.indices(found), space.solve(weighted_capture(space))
+    uniform, plan = np.array(best[0]), space.solve(weighted_capture(space))
     if np.array_equal(plan, uniform):
         return None
     gain = expected_gain(space, plan, uniform, trainings)

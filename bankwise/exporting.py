@@ -12,6 +12,7 @@ from bankwise.measuring import DIVERGED
 from bankwise.on_device import DeviceAccuracy, c_target, check_options, device_accuracy
 from bankwise.reading_back import data_of
 from bankwise.run_folder import RunFolder
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.files import write_bytes
 from bankwise.search_space.imports import code_in_files
@@ -26,6 +27,7 @@ from bankwise.search_space.trace import trace
 from bankwise.trainers.checkpoint import load_checkpoint
 
 
+@typed_arguments("run", "path", "seed", "network", "target", "allow_code", "name", "on_accuracy")
 def export(
     run: str | Path,
     path: str | Path | None = None,

@@ -14,6 +14,7 @@ from torch import nn
 from bankwise.expected import expected
 from bankwise.plan_report import PlanReport, PricedPlan, ShadowPrices, Staircase
 from bankwise.search_space.accounting import DEVICE, Accounting, DeviceAccounting, make_accounting
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import BankwiseError, InfeasibleBudget, short
 from bankwise.search_space.limits import Limits
@@ -26,15 +27,17 @@ from bankwise.search_space.space import SearchSpace
 from bankwise.search_space.strict import typed
 from bankwise.search_space.targets.c.chips import Fit, make_chip
 from bankwise.search_space.trace import trace
-from bankwise.strategies import BudgetedSpace, make_strategy
+from bankwise.strategies import BudgetedSpace
 from bankwise.strategies.scores import layer_weights, mean_capture, total, weighted_capture
 from bankwise.strategies.solver import Problem, Solution, optima, shadow_prices
+from bankwise.strategies.uniform import ranked
 from bankwise.unspent import unspent
 
 STEPS = 12  # of the staircase
 MORE = 1024  # bytes that the shadow prices are for
 
 
+@typed_arguments("space", "max_ram", "max_ops", "chip")
 def plan(
     network: str | nn.Module | NetworkShape | SearchSpace,
     budget: Limits | Budget | str | int | None = None,
@@ -66,7 +69,6 @@ def plan(
     >>> bool((report.staircase.file_bytes <= report.staircase.budget_bytes).all())
     True
     """
-    space = typed(SpaceSettings | None, space, "space")
     shape = _shape(network, space, input_shape, classes)
     module = network if isinstance(network, nn.Module) else None
     asked = None if chip is None else make_chip(chip)
@@ -123,6 +125,7 @@ def price_plan(shape: NetworkShape, plan: Plan, budget: Budget | None = None, te
     return PlanReport(shape, None if budget is None else budget.accounting, budget, text, plan, cost)
 
 
+@typed_arguments("max_ram", "max_ops")
 def solve(
     space: SearchSpace | NetworkShape,
     budget: Limits | Budget | str | int,
@@ -207,13 +210,16 @@ class _Planner:
     ):
         self.space, self.accounting, self.max_ram, self.max_ops = space, accounting, max_ram, max_ops
         self.network = network  # in memory
+        self._spaces: dict[int, BudgetedSpace] = {}
         largest = accounting.fixed(space.prices) + sum(int(row.max()) for row in accounting.table(space.prices))
         self.largest = accounting.in_bytes(largest)
 
     def under(self, budget: int) -> BudgetedSpace:
         """The plans of at most `budget` bytes. Raises InfeasibleBudget."""
-        limits = Limits(Budget(budget, self.accounting.name), self.max_ram, self.max_ops)
-        return BudgetedSpace(self.space, limits, self.network)
+        if budget not in self._spaces:
+            limits = Limits(Budget(budget, self.accounting.name), self.max_ram, self.max_ops)
+            self._spaces[budget] = BudgetedSpace(self.space, limits, self.network)
+        return self._spaces[budget]
 
     def report(self, budget: Budget | None = None, text: str | None = None) -> PlanReport:
         if budget is not None:
@@ -270,8 +276,8 @@ class _Planner:
     def _uniform(self, budget: int) -> PricedPlan | None:
         """The uniform plan of largest closed-form score in the budget; None where no uniform plan fits."""
         limited = self.under(budget)
-        plan = make_strategy("uniform", limited).ask()
-        return None if plan is None else self._priced(limited, plan, budget)
+        best = ranked(limited)[:1]
+        return self._priced(limited, limited.plan(best[0]), budget) if best else None
 
     def _shadow_prices(self, best: PricedPlan, more: PricedPlan) -> ShadowPrices:
         """What a budget of MORE further bytes, whose best plan is `more`, would give."""

@@ -13,6 +13,7 @@ from torch import nn
 from bankwise.inputs import fed_as, take
 from bankwise.recorded import as_in_run, values_in
 from bankwise.run_folder import RunFolder
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.images import Images
 from bankwise.search_space.imports import code_in_files, reference_of
@@ -56,6 +57,7 @@ class Evaluation:
         return values | dict(values.pop("beside"))
 
 
+@typed_arguments("path", "split", "normalization", "allow_code", "network")
 def evaluate(
     path: str | Path,
     data: object,

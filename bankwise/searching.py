@@ -18,6 +18,7 @@ from bankwise.progress import Meter, OnProgress, Progress, told_finished
 from bankwise.result import SearchResult
 from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.ranges import in_range
@@ -29,6 +30,7 @@ from bankwise.trainers.recipe import aimed
 from bankwise.trainers.rehearsal import rehearse
 
 
+@typed_arguments("out", "settings", "progress", "on_progress", "options", "log", "side_by_side")
 def search(
     network: str | nn.Module | Callable[..., nn.Module] | None,
     data: object,

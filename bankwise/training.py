@@ -15,6 +15,7 @@ from bankwise.measuring import Measured, check_some, confusion, measure_files, m
 from bankwise.progress import DATA, Meter, OnProgress, told_finished
 from bankwise.result import SearchResult
 from bankwise.run_folder import RunFolder
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.plan import Plan
@@ -27,6 +28,7 @@ from bankwise.trainers.rehearsal import rehearse
 from bankwise.trainings import Trainings
 
 
+@typed_arguments("plan", "out", "recipe", "seeds", "seed", "teacher", "network", "on_progress", "side_by_side")
 def train_plan(
     plan: Plan,
     data: object,

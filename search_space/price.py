@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.families import Choice, Operations
 from bankwise.search_space.part import Part
 from bankwise.search_space.parts import fixed_parts, layer_parts
@@ -173,6 +174,7 @@ def layer_price(layer: LayerShape, choice: Choice, vector_bits: int) -> LayerPri
     )
 
 
+@typed_arguments("shape", "plan")
 def price(shape: NetworkShape, plan: Plan) -> Price:
     """The price of a plan, which is first checked to be one of this network.
 

@@ -33,6 +33,7 @@ _RIGHT = {  # pydantic's type of an error: what would be right
     "float_type": "a number", "finite_number": "a finite number", "bool_type": "true or false",
     "string_type": "text", "tuple_type": "a list", "list_type": "a list", "dict_type": "a mapping",
     "mapping_type": "a mapping", "dataclass_type": "a mapping", "none_required": "null",
+    "callable_type": "a function",
 }  # fmt: skip
 
 
@@ -316,6 +317,8 @@ def _right(errors: list[tuple[Place, Any]], path: Place, cls: type) -> str:
             wanted.append(f"one of {one['ctx']['expected']}")
         elif one["type"] == "dataclass_exact_type":
             wanted.append(f"a {one['ctx']['class_name']}")
+        elif one["type"] == "is_instance_of":
+            wanted.append(f"a {one['ctx']['class']}")
         elif one["type"] == "dataclass_type":
             wanted.append(f"a mapping with the keys {', '.join(_keys(_hint_at(cls, path)))}")
         else:

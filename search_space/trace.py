@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.imports import error_line
 from bankwise.search_space.liveness import Recorder
@@ -44,6 +45,7 @@ class _Pass:
     live: list[int] = field(default_factory=list)  # bytes alive at each operation
 
 
+@typed_arguments("network", "reference", "input_shape", "classes", "keep", "any_output")
 def trace(
     network: nn.Module,
     reference: str,

@@ -170,11 +170,12 @@ class BudgetedSpace:
 
     def fits(self, indices: Sequence[int] | np.ndarray) -> bool:
         """Whether the plan keeps the limits."""
-        if self.cost(indices) - self.fixed > self.capacity:
-            return False
-        if self.layer_ops is None:
-            return True
-        return sum(int(row[i]) for row, i in zip(self.operations, indices, strict=True)) <= self.layer_ops
+        return bool(self.keeping(np.asarray(indices)[None])[0])
+
+    def keeping(self, plans: np.ndarray) -> np.ndarray:
+        """Which plans (plans, layers) keep the limits, (plans,)."""
+        kept: np.ndarray = _sums(self.costs, plans) <= self.capacity
+        return kept if self.layer_ops is None else kept & (_sums(self.operations, plans) <= self.layer_ops)
 
     def plan(self, indices: Sequence[int] | np.ndarray) -> Plan:
         """The plan of those indices."""
@@ -220,3 +221,8 @@ class BudgetedSpace:
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """A plan drawn uniformly from those of the budget; projected where `max_ops` cuts further."""
         return self.project(self.sampler.sample(rng))
+
+
+def _sums(rows: Sequence[np.ndarray], plans: np.ndarray) -> np.ndarray:
+    found: np.ndarray = sum((row[i] for row, i in zip(rows, plans.T, strict=True)), np.zeros(len(plans), np.int64))
+    return found

@@ -30,6 +30,9 @@ class Constants:
     dimension: float = 0.0
     families: Mapping[str, float] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash((self.weights, self.positions, self.depth, tuple(sorted(self.families.items()))))
+
 
 LEARNED = Constants(
     weights=-0.168,

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from bankwise.search_space.families import Choice
 from bankwise.search_space.shape import LayerShape
+from bankwise.search_space.space import SearchSpace
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.learned import LEARNED, Constants
 
@@ -30,19 +32,26 @@ Scores = list[np.ndarray]
 
 
 def log_rate(space: BudgetedSpace) -> Scores:
-    kept = _kept(space)
-    return _table(space, lambda layer, choice: math.log(choice.rate(layer)) + kept(layer, choice))
+    kept = _kept(space.space)
+    return _allowed(
+        space, _table(space.space, lambda layer, choice: math.log(choice.rate(layer)) + kept(layer, choice))
+    )
 
 
 def log_capture(space: BudgetedSpace, constants: Constants = LEARNED) -> Scores:
+    return _allowed(space, _captures(space.space, constants))
+
+
+@lru_cache(maxsize=8)  # one space under several budgets
+def _captures(space: SearchSpace, constants: Constants) -> Scores:
     kept = _kept(space)
     return _table(space, lambda layer, choice: _worth(layer, choice, constants) + kept(layer, choice))
 
 
-def _kept(space: BudgetedSpace) -> Callable[[LayerShape, Choice], float]:
+def _kept(space: SearchSpace) -> Callable[[LayerShape, Choice], float]:
     """Log of the energy share that a choice's storage of vectors leaves; 0 where no choice says how."""
-    bits = space.space.settings.vector_bits
-    if all(choice.vectors is None for row in space.space.choices for choice in row):
+    bits = space.settings.vector_bits
+    if all(choice.vectors is None for row in space.choices for choice in row):
         return lambda layer, choice: 0.0
     return lambda layer, choice: math.log(choice.stored(bits).kept(layer.n)) if choice.has_vectors(layer) else 0.0
 
@@ -86,6 +95,12 @@ def total(scores: Scores, indices: Sequence[int] | np.ndarray) -> float:
     return sum(float(row[i]) for row, i in zip(scores, indices, strict=True))
 
 
+def totals(scores: Scores, plans: np.ndarray) -> np.ndarray:
+    """The scores of plans (plans, layers), (plans,)."""
+    found: np.ndarray = sum((row[i] for row, i in zip(scores, plans.T, strict=True)), np.zeros(len(plans)))
+    return found
+
+
 def _worth(layer: LayerShape, choice: Choice, constants: Constants) -> float:
     bank, dimension = choice.bank_size
     return (
@@ -97,8 +112,10 @@ def _worth(layer: LayerShape, choice: Choice, constants: Constants) -> float:
     )
 
 
-def _table(space: BudgetedSpace, score: Callable[[LayerShape, Choice], float]) -> Scores:
-    return [
-        np.array([score(layer, choice) for choice in space.choices(i)])
-        for i, layer in enumerate(space.space.shape.layers)
-    ]
+def _table(space: SearchSpace, score: Callable[[LayerShape, Choice], float]) -> Scores:
+    rows = zip(space.shape.layers, space.choices, strict=True)
+    return [np.array([score(layer, choice) for choice in row]) for layer, row in rows]
+
+
+def _allowed(space: BudgetedSpace, scores: Scores) -> Scores:
+    return [row[allowed] for row, allowed in zip(scores, space.allowed, strict=True)]

@@ -10,6 +10,7 @@ best uniform plans to be had.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from bankwise.search_space.families.uniform_rule import Setting
 from bankwise.search_space.shape import LayerShape
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.budgeted import BudgetedSpace
-from bankwise.strategies.scores import log_capture, total
+from bankwise.strategies.scores import log_capture, totals
 
 
 class Uniform(Strategy):
@@ -33,12 +34,13 @@ class Uniform(Strategy):
         return next((np.array(plan) for plan in self.ranked if plan not in known), None)
 
 
-def ranked(space: BudgetedSpace) -> list[tuple[int, ...]]:
+@lru_cache(maxsize=4)
+def ranked(space: BudgetedSpace) -> tuple[tuple[int, ...], ...]:
     """The feasible uniform plans, the best by `log_capture` first."""
-    scores = log_capture(space)
-    plans = {tuple(indices) for indices in uniform_plans(space)}
-    scored = [(total(scores, plan), plan) for plan in plans if space.fits(plan)]
-    return [plan for _, plan in sorted(scored, key=lambda pair: (-pair[0], pair[1]))]
+    plans = np.array(sorted({tuple(indices) for indices in uniform_plans(space)}), int).reshape(-1, len(space.sizes))
+    plans = plans[space.keeping(plans)]
+    best_first = np.argsort(-totals(log_capture(space), plans), kind="stable")
+    return tuple(map(tuple, plans[best_first].tolist()))
 
 
 def uniform_plans(space: BudgetedSpace) -> Iterator[list[int]]:

@@ -78,7 +78,7 @@ def test_bad_ends_are_told_apart_and_their_files_are_kept(tmp_path):
     assert (outcome.cases, outcome.accepted, outcome.lines) == (8, 3, 1) and not outcome.good, outcome
     two, key = outcome.tracebacks
     assert "not one short line: 'two\\nlines'" in two and "KeyError: 'a key'" in key
-    assert outcome.hangs == [str(tmp_path / "bad-4")] and outcome.peak > 1200
+    assert outcome.hangs == [str(tmp_path / "bad-4")] and outcome.peak > 1100
     large, died = outcome.large
     assert large.startswith(str(tmp_path / "bad-5")) and died == f"{tmp_path / 'bad-6'} (0 MB)"
     assert {path.name for path in tmp_path.iterdir()} == {f"bad-{number}" for number in range(2, 7)}

@@ -25,6 +25,7 @@ def model_device(model: nn.Module) -> torch.device:
 
 
 MOST_CHANGE = 100.0  # of a variance by other weights
+_LEAST_EPS = 1e-12  # torch estimates nothing with 0, which a norm that was folded into a file has
 
 
 def realign(changed: nn.Module, original: nn.Module, pixels: torch.Tensor, normalization: str = SYMMETRIC) -> None:
@@ -40,7 +41,7 @@ def realign(changed: nn.Module, original: nn.Module, pixels: torch.Tensor, norma
         recalibrate(network, pixels, normalization=normalization)
     for norm, new, old in zip(*(_norms(network) for network in (changed, *pair)), strict=True):
         norm.running_mean += new.running_mean - old.running_mean
-        eps = max(norm.eps, 1e-12)
+        eps = norm.eps or _LEAST_EPS
         ratio = (new.running_var + eps) / (old.running_var + eps)
         norm.running_var *= ratio.clamp(1 / MOST_CHANGE, MOST_CHANGE)
 
@@ -172,16 +173,17 @@ def estimate_norms(model: nn.Module, inputs: Iterable[object]) -> None:
     """Estimate all batch norm statistics anew: their mean over the batches of `inputs`, as the network takes them. All
     other modules run in evaluation mode."""
     norms = _norms(model)
-    momenta = [norm.momentum for norm in norms]
+    before = [(norm, norm.momentum, norm.eps) for norm in norms]
     with kept_mode(model), torch.no_grad():
         model.eval()
         try:
             for norm in norms:
                 norm.reset_running_stats()
                 norm.momentum = None  # a plain mean over the batches
+                norm.eps = norm.eps or _LEAST_EPS
                 norm.training = True  # it alone: what is inside it, such as dropout, is not
             for images in inputs if norms else ():
                 model(images)
         finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
+            for norm, momentum, eps in before:
+                norm.momentum, norm.eps = momentum, eps

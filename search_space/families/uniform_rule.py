@@ -6,6 +6,7 @@ A setting maps every layer to the index of one of its choices, or to None where 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -75,12 +76,33 @@ class SameBank(UniformRule):
                 banks = alike.setdefault(further, [{} for _ in rows])[layer]
                 banks.setdefault(choice.tile, []).append((index, choice))
         for row_of_layer in alike.values():
-            for size in _SIZES:
-                for split in _SPLITS:
-                    yield [
-                        _closest(row.get(split(layer)), *size(layer))
-                        for row, layer in zip(row_of_layer, layers, strict=True)
-                    ]
+            columns = [_column(row, layer) for row, layer in zip(row_of_layer, layers, strict=True)]
+            yield from map(list, dict.fromkeys(zip(*columns, strict=True)))
+
+
+def _column(row: BankRow, layer: LayerShape) -> list[int | None]:
+    """What every setting of sizes and splits is in one layer."""
+    wanted = [size(layer) for size in _SIZES]
+    by_tile = {tile: _Banks(row[tile]) for tile in {split(layer) for split in _SPLITS} if tile in row}
+    splits = [by_tile.get(split(layer)) for split in _SPLITS]
+    return [None if banks is None else banks.closest(k, s) for k, s in wanted for banks in splits]
+
+
+class _Banks:
+    """The bank choices of one layer and split, by s and then k."""
+
+    def __init__(self, choices: Sequence[tuple[int, BankChoice]]):
+        self.by_size: dict[int, list[tuple[int, int]]] = {}
+        for index, choice in choices:
+            self.by_size.setdefault(choice.s, []).append((choice.k, index))
+        for banks in self.by_size.values():
+            banks.sort()
+        self.sizes = sorted(self.by_size)
+
+    def closest(self, k: int, s: int) -> int:
+        """The choice with s and then k cut to what the layer allows; the smallest where all are larger."""
+        banks = self.by_size[self.sizes[max(0, bisect_right(self.sizes, s) - 1)]]
+        return banks[max(0, bisect_right(banks, k, key=lambda bank: bank[0]) - 1)][1]
 
 
 _POWERS = [2**i for i in range(1, 13)]
@@ -98,13 +120,3 @@ _SPLITS: tuple[Callable[[LayerShape], tuple[int, int]], ...] = (
     lambda layer: (layer.kernel[0], 1),
     lambda layer: (1, 1),
 )
-
-
-def _closest(fitting: list[tuple[int, BankChoice]] | None, k: int, s: int) -> int | None:
-    """Of the choices of one split that with s and then k cut to what the layer allows; None without one."""
-    if not fitting:
-        return None
-    sizes = {choice.s for _, choice in fitting}
-    s = max((size for size in sizes if size <= s), default=min(sizes))
-    banks = [(choice.k, index) for index, choice in fitting if choice.s == s]
-    return max((pair for pair in banks if pair[0] <= k), default=min(banks))[1]

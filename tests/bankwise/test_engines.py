@@ -109,7 +109,7 @@ def test_choosing_an_engine_imports_no_other():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(1200)
 def test_a_search_on_ray_that_is_interrupted_ends_as_the_local_one(cli, finished, tmp_path):
     folder, home = tmp_path / "run", tmp_path / "home"
     home.mkdir()
@@ -122,7 +122,7 @@ def test_a_search_on_ray_that_is_interrupted_ends_as_the_local_one(cli, finished
     command = [*cli.search, "--engine", "ray", "--out", folder]
     process = cli.start(*command, env=environment)
     try:
-        end = time.monotonic() + 200
+        end = time.monotonic() + 500
         ledger = folder / "search" / "ledger.jsonl"
         while not (ledger.exists() and '"event": "finished"' in ledger.read_text()):
             assert process.poll() is None and time.monotonic() < end, process.communicate()

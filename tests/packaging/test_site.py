@@ -19,5 +19,5 @@ def test_the_site_builds_strictly(run, tmp_path):
     run(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site, cwd=ROOT)
     assert 'id="bankwise.search_space.limits.Limits"' in (site / "api" / "space.html").read_text()
     home = (site / "index.html").read_text()
-    for link in ("results/fashion/index.html", "method.html", "results/records/mnist/accuracy.png"):
+    for link in ("results/real_search/index.html", "method.html", "results/records/mnist/accuracy.png"):
         assert re.search(rf'(href|src)="{link}"', home) and (site / link).exists()

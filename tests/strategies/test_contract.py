@@ -104,9 +104,12 @@ def test_asking_ahead_of_results(name, task, space, prepared):
     strategy = fresh(name, space, prepared)
     ahead = [plan for plan in (strategy.ask() for _ in range(6)) if plan is not None]
     assert len({plan.to_yaml() for plan in ahead}) == len(ahead)
-    for plan in reversed(ahead):
-        strategy.tell(plan, fitness(plan))
-    assert strategy.best == max(ahead, key=lambda plan: fitness(plan)["accuracy"])
+    for number in range(len(ahead)):  # whichever is far better than the others: a model may smooth small differences
+        strategy = fresh(name, space, prepared)
+        assert [strategy.ask() for _ in ahead] == ahead
+        for plan in reversed(ahead):
+            strategy.tell(plan, {"accuracy": 0.95 if plan == ahead[number] else 0.1})
+        assert strategy.best == ahead[number]
 
 
 def test_the_result_of_a_plan_of_another_origin_counts(name, space, prepared):

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.bits import pack_codes
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.families import choice_from_code
@@ -94,6 +95,7 @@ def read(path: str | Path, allow_code: bool = False, network: nn.Module | None =
         raise BankwiseError(f"{str(path)!r}: {error}") from None
 
 
+@typed_arguments("path", "allow_code", "network", "pixels")
 def load(
     path: str | Path, allow_code: bool = False, network: nn.Module | None = None, *, pixels: bool = False
 ) -> nn.Module:
