@@ -96,7 +96,7 @@ def test_a_reader_that_went_away_or_a_closed_stdout_is_no_error(options: list[st
     os.close(reader)
     command = [sys.executable, "-m", "bankwise", *options]
     for how in ({"stdout": writer}, {"preexec_fn": lambda: os.close(1)}):
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, **how)
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=500, **how)
         assert (done.returncode, done.stderr) == (0, "")
     os.close(writer)
 
@@ -111,7 +111,7 @@ def test_what_torch_cannot_allocate_is_one_line(cli, monkeypatch: pytest.MonkeyP
 
 def test_python_m_bankwise_gives_the_exit_code(cli):
     process = cli.start("plan", "--budget", "10")
-    out, err = process.communicate(timeout=250)
+    out, err = process.communicate(timeout=500)
     assert (process.returncode, out, err.count("\n")) == (3, "", 1)
 
 

@@ -97,7 +97,7 @@ def test_no_early_stopping_may_be_said_to_any_engine():
 
 def test_without_ray_the_line_says_how_to_install_it(cli, tmp_path):
     command = [sys.executable, "-c", WITHOUT_RAY, *cli.search, "--engine", "ray", "--out", str(tmp_path / "run")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.splitlines()[-1].startswith("error: the ray engine needs Ray Tune")
     assert "pip install 'bankwise[ray]'" in run.stderr.splitlines()[-1]
@@ -105,7 +105,7 @@ def test_without_ray_the_line_says_how_to_install_it(cli, tmp_path):
 
 def test_choosing_an_engine_imports_no_other():
     code = "import sys, bankwise.searching; assert not {'ray', 'nni'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=250)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=500)
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_search_on_ray_that_is_interrupted_ends_as_the_local_one(cli, finished
             assert process.poll() is None and time.monotonic() < end, process.communicate()
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=100)[1]
+        errors = process.communicate(timeout=500)[1]
     finally:
         process.kill()
     assert process.returncode == 130
@@ -137,7 +137,7 @@ def test_a_search_on_ray_that_is_interrupted_ends_as_the_local_one(cli, finished
 
     again = cli.start(*command, env=environment)
     try:
-        out, errors = again.communicate(timeout=300)
+        out, errors = again.communicate(timeout=500)
     finally:
         again.kill()
     assert again.returncode == 0, errors

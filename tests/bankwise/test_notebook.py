@@ -175,7 +175,7 @@ def test_the_first_notebook_runs_from_data_to_c(tmp_path):
     pytest.importorskip("ipykernel", reason="needs ipykernel")
     notebook = nbformat.read(Path(__file__).parents[2] / "examples" / "first.ipynb", as_version=4)
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code"), "no outputs are kept in git"
-    nbclient.NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     kinds = [kind for output in outputs for kind in output.get("data", {})]
     assert "text/html" in kinds and "image/png" in kinds

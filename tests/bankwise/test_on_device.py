@@ -109,7 +109,7 @@ def test_the_example_classifies_on_the_host_and_in_the_emulator(copied):
     if not all(map(shutil.which, ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"))):
         pytest.skip("needs gcc, arm-none-eabi-gcc and qemu-system-arm")
     command = [sys.executable, ROOT / "examples" / "device" / "digits.py", copied, "--images", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done
     assert done.stdout.count("is a ") == 3 and done.stdout.count("the same logits, bit for bit") == 2
     for activations in ("float32", "int8"):

@@ -67,7 +67,7 @@ def test_a_path_of_any_bytes_in_any_surroundings(tmp_path, surroundings):
     os.mkdir(folder)
     command = [sys.executable, "-m", "bankwise", "plan", "--budget", "900", "--out", os.fsdecode(folder) + "/plan.yaml"]
     environment = {**os.environ, "TERM": "dumb", **surroundings}
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=250)
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=500)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"[b] -x\\udcff/plan.yaml" in done.stdout
     assert os.listdir(folder) == [b"plan.yaml"]

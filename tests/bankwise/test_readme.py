@@ -24,6 +24,6 @@ def test_the_code_from_python_runs(tmp_path):
     section = README.read_text(encoding="utf-8").partition("## From Python")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.S)
     command = [sys.executable, "-c", SHORT + code + CHECKS]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "runs/first/model.bankwise").exists()

@@ -17,12 +17,12 @@ LIMIT = 100_000  # bytes a file may have: less than a checkpoint
 
 def stop(process: subprocess.Popen, when: Callable[[], bool], with_signal: int) -> str:
     """Signal the process as soon as `when`; what it said on stderr."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 500
     while not when():
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.002)
     process.send_signal(with_signal)
-    return process.communicate(timeout=250)[1]
+    return process.communicate(timeout=500)[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -40,7 +40,6 @@ def test_a_signal_says_how_to_resume_and_the_same_command_ends_the_search(cli, f
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_search_killed_in_each_phase_ends_as_an_undisturbed_one(cli, tmp_path):
     arguments = [*cli.search, "--strategy", "gradient", "--epochs", "4"]
     folder = tmp_path / "killed"
@@ -69,7 +68,7 @@ def test_a_full_disk_is_one_line_and_the_search_goes_on_later(cli, finished, tmp
     process = cli.start(
         *cli.search, "--out", folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
     )
-    out, err = process.communicate(timeout=250)
+    out, err = process.communicate(timeout=500)
     last = err.splitlines()[-1]
     assert process.returncode == 2 and out == "" and "Traceback" not in err
     assert last.startswith("error: ") and "uncompressed-0.pt" in last and "File too large" in last

@@ -59,9 +59,9 @@ NETWORK = "--network trainers.models:make --data digits --limit 200 --budget 500
 SEARCH = (
     "search --trials 1 --uniform-trials 1 --finalists 1 --seeds 1 --epochs 1 --trial-epochs 1 --out run --json"
 ).split()
-SECONDS = 280  # that an experiment may take on a busy machine
+SECONDS = 500  # that an experiment may take on a busy machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
 @pytest.fixture

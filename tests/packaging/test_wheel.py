@@ -16,7 +16,7 @@ SEARCH = (
     "--seeds 1 --epochs 2 --trial-epochs 1 --json --out run"
 ).split()
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
 def files_of_the_house() -> set[str]:

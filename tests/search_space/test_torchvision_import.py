@@ -36,7 +36,7 @@ _declare_operators()
 _declare_operators()
 assert hasattr(torch.ops.torchvision, "nms") and hasattr(torch.ops.torchvision, "qnms")
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=250)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=500)
 
 
 def test_missing_torchvision_says_what_to_install(monkeypatch):

@@ -129,7 +129,7 @@ except BankwiseError as error:
 def test_no_room_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / "checkpoint"
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=250, check=True
+        [sys.executable, "-c", FULL, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=500, check=True
     )
     assert done.stdout.count("\n") == 1 and str(path) in done.stdout and "File too large" in done.stdout
     assert load_checkpoint(path) == {"epoch": 1}

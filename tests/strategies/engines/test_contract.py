@@ -153,7 +153,6 @@ def untimed(record: Record) -> Record:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_killed_search_goes_on_to_the_records_of_an_undisturbed_one(search, reference):
     assert search.codes == [-signal.SIGKILL] * (2 if search.alone else 1) + [0], search.errors
     assert search.trials.plans == reference.trials.plans
@@ -162,7 +161,6 @@ def test_a_killed_search_goes_on_to_the_records_of_an_undisturbed_one(search, re
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_failures_are_recorded_alike_in_every_engine(search, reference):
     died = [] if search.alone else [(3, "retry", "its process died")]
     assert search.tries == [*reference.tries, *died]
@@ -174,7 +172,6 @@ def test_failures_are_recorded_alike_in_every_engine(search, reference):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_call_after_the_end_trains_nothing(search):
     lines = (search.folder / "ledger.jsonl").read_bytes()
     done = start(search.folder.name, search.folder)

@@ -190,7 +190,7 @@ def emulated(made: Exported):
         "test.elf", *options, "start.c", "tiny.c", "tiny_test.c", "-lm", compiler="arm-none-eabi-gcc"
     )
     machine = ["qemu-system-arm", "-M", "mps2-an385", "-nographic", "-semihosting-config", "enable=on,target=native"]
-    return subprocess.run([*machine, "-kernel", program], capture_output=True, text=True, timeout=250)
+    return subprocess.run([*machine, "-kernel", program], capture_output=True, text=True, timeout=500)
 
 
 def test_the_self_test_passes_in_an_emulated_cortex_m3(exported):

@@ -35,7 +35,7 @@ from bankwise.trainers.store import RUNNING, TrialRecord
 from bankwise.trainers.task import TaskSource
 
 NNICTL = Path(sys.executable).with_name("nnictl")
-SECONDS = 280  # that a condition may take on a busy machine
+SECONDS = 500  # that a condition may take on a busy machine
 COMMAND = "--network tiny --data digits --limit 200 --budget 1000 --epochs 2 --trial-epochs 2".split()
 
 
@@ -228,11 +228,11 @@ class Nni:
         self.note()
         with contextlib.suppress(psutil.Error, OSError, ValueError):
             self.manager.send_signal(signal.SIGTERM)
-        gone, left = psutil.wait_procs(self._seen, timeout=40)
+        gone, left = psutil.wait_procs(self._seen, timeout=60)
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        gone, left = psutil.wait_procs(left, timeout=60)
+        gone, left = psutil.wait_procs(left, timeout=100)
         assert not left
 
     @staticmethod

@@ -14,7 +14,6 @@ CALL = "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); f
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_the_experiment_from_python(home, nni, tmp_path):
     call = CALL + f"main(Path(sys.argv[2]), port={nni.free_port()}, trials=2, limit=200)"
     told = subprocess.run(

@@ -105,7 +105,7 @@ def test_the_teacher_is_trained_once_by_whoever_comes_first(small, tmp_path):
         "print(checksum(list(t.parameters())), (p / 'teacher.pt').stat().st_mtime_ns)"
     )
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = {process.communicate(timeout=250)[0] for process in started}
+    told = {process.communicate(timeout=500)[0] for process in started}
     assert len(told) == 1 and all(process.returncode == 0 for process in started)
 
 

@@ -14,7 +14,7 @@ from bankwise.strategies import make_strategy
 from bankwise.strategies.engines import Job, make_engine
 from bankwise.strategies.trials import Trials
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 ENDS = "stacked,binary,int4,int8"
 LONG = ("--trial-epochs", 25, "--batch", 10)  # a trial of some seconds
 

@@ -25,7 +25,6 @@ from bankwise.strategies.trials import SearchFailed, Trials
 from bankwise.trainers.recipe import Recipe
 
 pytestmark = [
-    pytest.mark.timeout(400),
     pytest.mark.xdist_group("ray"),
     pytest.mark.usefixtures("two_cpus"),
     pytest.mark.filterwarnings("ignore:Ray has GPUs here"),

@@ -29,7 +29,7 @@ from bankwise.trainers.store import TrialStore
 from bankwise.trainers.task import Task
 from bankwise.trainers.trial import run_trial
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("two_cpus")]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("two_cpus")]
 METRIC = {"metric": "accuracy", "mode": "max"}
 RECIPE = Recipe(epochs=3, threads=1)
 FOUR, EIGHT = Recipe(epochs=4, threads=1), Recipe(epochs=8, threads=1)

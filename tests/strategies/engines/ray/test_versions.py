@@ -47,6 +47,6 @@ def test_a_ray_that_calls_things_otherwise_is_one_line(tmp_path):
     (tmp_path / "ray" / "__init__.py").write_text("__version__ = '9.9'\n")
     command = [sys.executable, "-c", "import bankwise.strategies.engines.ray"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
     last = done.stderr.strip().splitlines()[-1]
     assert f"the ray engine needs Ray Tune {VERSIONS}, this is 9.9" in last and "pip install" in last

@@ -136,7 +136,6 @@ EXPERIMENT = """
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(700)
 @pytest.mark.parametrize("chained", [False, True])
 def test_a_real_experiment(chained, small, tmp_path):
     """NNI's manager starts the trials as processes of their own."""

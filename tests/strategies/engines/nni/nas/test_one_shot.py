@@ -38,7 +38,6 @@ from bankwise.trainers.evaluate import accuracy, recalibrate
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.trial import run_trial
 
-pytestmark = pytest.mark.timeout(300)
 SHORT = Recipe(epochs=1, batch=50)
 SMALL = OneShotSettings(most=6, plans=4, arc_learning_rate=0.1)
 NAMES = ("darts", "gumbel", "random")

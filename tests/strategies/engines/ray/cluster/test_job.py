@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-SECONDS = 240  # that a job of one command may take
+SECONDS = 500  # that a job of one command may take
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("ray-cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray-cluster")]
 
 
 def test_a_submitted_search_leaves_its_folder_where_it_was_asked_to(cluster, tmp_path):

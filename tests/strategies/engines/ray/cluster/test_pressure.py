@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("ray-cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray-cluster")]
 EPOCHS = 20
 SEARCH = ("--strategy", "uniform", "--trials", 3, "--workers", 2, "--trial-epochs", EPOCHS)
 

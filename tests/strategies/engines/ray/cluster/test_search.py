@@ -13,7 +13,7 @@ from bankwise.strategies.trials import Trials
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("ray-cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray-cluster")]
 SHORT = 30
 EPOCHS = 150  # of a trial that outlasts the start of another one's process
 
