@@ -164,7 +164,10 @@ class Choosing:
         for plan, metrics in finished:
             judge.tell(plan, metrics)
         order = np.argsort(-judge.estimates(), kind="stable")[: self.settings.finalists]
-        return [finished[int(i)][0] for i in order]
+        found = [finished[int(i)][0] for i in order]
+        folder = self.trainings.folder
+        folder.write(folder.finalists(trials.phase), {"plans": [list(plan.codes.values()) for plan in found]})
+        return found
 
     def best(self, phase: str, plans: list[Plan]) -> tuple[Plan, float]:
         """The finalist of the best mean validation accuracy over its seeds, and that accuracy."""

@@ -16,7 +16,7 @@ from bankwise.expected import Expected
 from bankwise.measuring import Measured
 from bankwise.run_folder import RunFolder
 from bankwise.search_space import strict
-from bankwise.search_space.errors import BankwiseError, short, unknown
+from bankwise.search_space.errors import BankwiseError, unknown
 from bankwise.search_space.imports import code_in_files
 from bankwise.search_space.networks import IN_MEMORY
 from bankwise.search_space.plan import Plan
@@ -195,11 +195,8 @@ class SearchResult:
                 f"{str(run.summary)!r} is damaged ({error}); delete it and run again to resume"
             ) from None
         plan = Plan.read(run.plan, allow_code)
-        finalists = settings.get("finalists", 0)
-        if type(finalists) is not int:
-            raise BankwiseError(f"{str(run.settings)!r}: finalists: {short(finalists)} is not a whole number")
         with code_in_files(allow_code):
-            trials = tuple(trial for phase in PHASES for trial in read_trials(run, phase, finalists))
+            trials = tuple(trial for phase in PHASES for trial in read_trials(run, phase))
         return cls(
             folder=run.path,
             network=stored.network,
@@ -323,10 +320,10 @@ class _Summary:
             raise BankwiseError("confusion: not as many columns as rows of counts")
 
 
-def read_trials(folder: RunFolder, phase: str, finalists: int) -> list[Trial]:
+def read_trials(folder: RunFolder, phase: str) -> list[Trial]:
     """The finished trials of a phase in the order of their ends, from its ledger; none where there is no ledger.
 
-    The finalists are the best of them, of equals the first. Raises BankwiseError where the ledger is damaged.
+    Raises BankwiseError where the ledger, or what names the finalists, is damaged.
     """
     ledger = folder.path / phase / LEDGER
     if not ledger.exists():
@@ -335,9 +332,22 @@ def read_trials(folder: RunFolder, phase: str, finalists: int) -> list[Trial]:
         raise BankwiseError(f"{str(ledger)!r} is damaged (it has no whole line); delete it and run again to resume")
     found = [(one.plan, one.metrics) for one in Trials.read(ledger).results if one.metrics is not None]
     trials = [Trial(phase, i, plan, float(metrics["accuracy"]), metrics) for i, (plan, metrics) in enumerate(found)]
-    for rank, best in enumerate(sorted(trials, key=lambda trial: -trial.accuracy)[:finalists]):
+    ranks = _ranks(folder, phase)
+    for i, trial in enumerate(trials):
+        rank = ranks.get(tuple(trial.plan.codes.values()))
         files = sorted(folder.checkpoints.glob(f"{phase}-finalist-{rank}-seed*.json"))
         full = [float(folder.measured(file)["accuracy"]) for file in files]
         if full:
-            trials[best.number] = dataclasses.replace(best, full=statistics.fmean(full))
+            trials[i] = dataclasses.replace(trial, full=statistics.fmean(full))
     return trials
+
+
+def _ranks(folder: RunFolder, phase: str) -> dict[tuple[str, ...], int]:
+    """The ranks of a phase's finalists, by their codes; empty before there are any."""
+    file = folder.finalists(phase)
+    if not file.exists():
+        return {}
+    plans = folder.read(file).get("plans")
+    if not isinstance(plans, list) or not all(isinstance(plan, list) for plan in plans):
+        raise BankwiseError(f"{str(file)!r} is damaged (no plans); delete it and run again to resume")
+    return {tuple(map(str, plan)): rank for rank, plan in enumerate(plans)}

@@ -163,6 +163,11 @@ class RunFolder:
             raise BankwiseError(f"{str(path)!r} is damaged ({error}); delete it and run again to resume") from None
         return values
 
+    def finalists(self, phase: str) -> Path:
+        """What names the plans of a phase's trials that were trained in full, by the codes of their layers, the best
+        first."""
+        return self.path / phase / "finalists.json"
+
     def measured(self, path: Path) -> dict[str, Any]:
         """The metrics of a full training, as LABEL.json holds them."""
         values = self.read(path)

@@ -10,6 +10,7 @@ from bankwise.report.gather import Run
 from bankwise.search_space.networks import IN_MEMORY
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.trainers.metric import AUTO
+from bankwise.trainers.presets import PRESETS
 from bankwise.trainers.recipe import Recipe
 
 _OPTIONS = ("network", "data", "budget", "accounting", "max_ram", "max_ops", "strategy", "engine", "trials",
@@ -18,6 +19,12 @@ _RECIPE = ("epochs", "batch", "optimizer", "lr", "schedule", "weight_decay", "la
            "temperature", "amp", "threads", "device")  # fmt: skip
 _AIMS = ("loss", "metric", "class_weights")
 _SPACE = ("first", "hidden", "last")
+_UNSAID_OF_SPACE = ("layers", "max_k", "tiles", "depthwise")  # by any option of the command
+_SAID_OF_RECIPE = (*_RECIPE, *_AIMS, "augment", "seed")
+_REST = {name: value for name, value in Recipe().to_dict().items() if name not in _SAID_OF_RECIPE}
+_PRESETS = {  # what each says of the rest, which has no options of its own; the first that says a recipe is named
+    name: {key: value for key, value in keys.items() if key in _REST} for name, keys in PRESETS.items()
+}
 
 
 def command(run: Run) -> list[str] | None:
@@ -29,19 +36,17 @@ def command(run: Run) -> list[str] | None:
     if record is None:
         return None
     recipe, space = record.recipe, record.space
-    if (
-        space.layers
-        or space.tiles
-        or space.depthwise
-        or space.max_k != SpaceSettings().max_k
-        or not recipe.channels_last
-    ):
+    rest = {name: value for name, value in recipe.to_dict().items() if name not in _SAID_OF_RECIPE}
+    preset = next((name for name, keys in _PRESETS.items() if rest == _REST | keys), None)
+    if preset is None or any(getattr(space, name) != getattr(SpaceSettings(), name) for name in _UNSAID_OF_SPACE):
         return None
-    if recipe.recalibrate != Recipe().recalibrate or IN_MEMORY in (record.network, record.data):
+    if space.vectors == () or IN_MEMORY in (record.network, record.data):
         return None
     if any(name.startswith("__main__:") for name in recipe.named_code):
         return None
-    words = [(name, getattr(record, name)) for name in _OPTIONS] + [(name, getattr(recipe, name)) for name in _RECIPE]
+    words = [(name, getattr(record, name)) for name in _OPTIONS]
+    words += [("recipe", preset)] if _PRESETS[preset] else []
+    words += [(name, getattr(recipe, name)) for name in _RECIPE]
     words += [(name, value) for name in _AIMS if (value := getattr(recipe, name)) not in (None, AUTO)]
     words += [(name, ",".join(kinds)) for name in _SPACE if (kinds := getattr(space, name))] + [
         ("keep", one) for one in space.keep
