@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
 from bankwise.search_space.budget import UNITS
 from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.files import write_bytes
 from bankwise.search_space.sizes import split
 from bankwise.searching import check, search_in
 
@@ -77,9 +77,7 @@ def _share(first: Path, folder: Path) -> None:
     ours = RunFolder(folder).checkpoints
     for checkpoint in RunFolder(first).checkpoints.glob("uncompressed-*.pt"):
         if not (ours / checkpoint.name).exists():
-            ours.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(checkpoint, ours / f".tmp-{checkpoint.name}")
-            (ours / f".tmp-{checkpoint.name}").rename(ours / checkpoint.name)
+            write_bytes(ours / checkpoint.name, checkpoint.read_bytes())
 
 
 def _with_further(on_progress: OnProgress, epochs: int) -> OnProgress:

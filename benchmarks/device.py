@@ -252,7 +252,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="a finished run, whose plan and test images are taken")
     options = parser.parse_args()
     if missing := [program for program in ("gcc", "valgrind") if shutil.which(program) is None]:
-        raise SystemExit(f"needs {' and '.join(missing)}")
+        print(f"needs {' and '.join(missing)}: nothing is measured")
+        return
     channels, height, width = map(int, options.input.split("x"))
     named = options.run / "plan.yaml" if options.run else options.plan
     given = Plan.read(named) if named else Plan(options.network, (channels, height, width), 10, {})

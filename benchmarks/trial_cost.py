@@ -1,6 +1,6 @@
 """What a trial costs: processor time, memory, and what travels over the network.
 
-    python benchmarks/trial_cost.py --data-root DATA [--trials 3]        (a minute a trial)
+    python benchmarks/trial_cost.py [--data-root DATA] [--trials 3]        (a minute a trial with DATA)
 
 Network `small`, 12,000 CIFAR-10 training images of which 1/6 validate, 2 epochs, random plans of 4 KiB; each trial in a
 process of its own, one thread.
@@ -30,6 +30,7 @@ from bankwise.trainers.task import make_task
 from bankwise.trainers.trial import run_trial
 
 BUDGET, IMAGES, EPOCHS = "4KiB", 12_000, 2
+SMALLER = "1200B"  # for the tiny network
 ROWS = (
     ("processor time, one thread", "cpu_seconds", 1, "s"),
     ("peak memory of the process", "peak_bytes", 2**20, "MiB"),
@@ -40,11 +41,12 @@ ROWS = (
 )
 
 
-def measure(root: str, seed: int) -> dict[str, float]:
+def measure(root: str | None, seed: int) -> dict[str, float]:
     """One trial in this process."""
     recipe = Recipe(epochs=EPOCHS, threads=1, seed=seed)
-    task = make_task("small", load_data("cifar10", root=Path(root), limit=IMAGES), recipe)
-    space = BudgetedSpace(SearchSpace(task.shape), Budget.parse(BUDGET, task.shape))
+    data = load_data("cifar10", root=Path(root), limit=IMAGES) if root else load_data("digits")
+    task = make_task("small" if root else "tiny", data, recipe)
+    space = BudgetedSpace(SearchSpace(task.shape), Budget.parse(BUDGET if root else SMALLER, task.shape))
     plan = space.plan(space.sample(np.random.default_rng(seed)))
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.pt"
@@ -62,7 +64,7 @@ def measure(root: str, seed: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", required=True)
+    parser.add_argument("--data-root", help="folder of the CIFAR-10 arrays; without it: digits on the tiny network")
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--measure", type=int, help="measure one trial of this seed in this process, and print it")
     options = parser.parse_args()
@@ -71,7 +73,8 @@ def main() -> None:
         return
     costs = []
     for seed in range(options.trials):
-        command = [sys.executable, __file__, "--data-root", options.data_root, "--measure", str(seed)]
+        command = [sys.executable, __file__, "--measure", str(seed)]
+        command += ["--data-root", options.data_root] if options.data_root else []
         costs.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     print("| a trial | mean | largest |\n|---|---|---|")
     for title, key, unit, name in ROWS:

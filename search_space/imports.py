@@ -145,9 +145,14 @@ def error_line(error: BaseException) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
-def error_place(error: BaseException) -> str:
-    """The file and line that raised it: the last that is neither installed nor of this project, else the very last."""
+def raised_at(error: BaseException) -> traceback.FrameSummary | None:
+    """What raised it: the last frame that is neither installed nor of this project, else the very last."""
     frames = traceback.extract_tb(error.__traceback__)
     foreign = [frame for frame in frames if not frame.filename.startswith(_NOT_USERS)]
-    last = (foreign or frames)[-1:]
-    return f"{last[0].filename}, line {last[0].lineno}" if last else "no place is known"
+    return next(reversed(foreign or frames), None)
+
+
+def error_place(error: BaseException) -> str:
+    """The file and line of that."""
+    raised = raised_at(error)
+    return "no place is known" if raised is None else f"{raised.filename}, line {raised.lineno}"

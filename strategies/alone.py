@@ -20,7 +20,7 @@ from scipy.optimize import isotonic_regression
 
 from bankwise.search_space.errors import BankwiseError
 from bankwise.strategies.additive.prior import DEVIATIONS, Prior
-from bankwise.strategies.additive.scale import as_logit
+from bankwise.strategies.additive.scale import as_logits
 from bankwise.strategies.additive.strategy import Thompson
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.frontier import frontier
@@ -137,11 +137,15 @@ def _settings(task: Task, steps: int) -> dict[str, object]:
 
 def interpolated(space: BudgetedSpace, kept: Sequence[np.ndarray], accuracies: Sequence[np.ndarray]) -> Scores:
     """Scores of all choices from the accuracies of the `kept`: their logits, the nearest that rise with log capture,
-    linear in it between them."""
+    linear in it between them. Where there is none (NaN), since the training diverged, the least of all stands."""
+    measured = np.concatenate(accuracies)
+    least = 0.0 if np.isnan(measured).all() else np.nanmin(measured)
+    logits = as_logits(np.where(np.isnan(measured), least, measured).tolist())
+    rows = np.split(logits, np.cumsum([len(values) for values in accuracies])[:-1])
     found = []
-    for row, indices, values in zip(log_capture(space), kept, accuracies, strict=True):
+    for row, indices, values in zip(log_capture(space), kept, rows, strict=True):
         order = np.argsort(row[indices], kind="stable")
-        rising = isotonic_regression([as_logit(value) for value in values[order]]).x
+        rising = isotonic_regression(values[order]).x
         found.append(np.interp(row, row[indices][order], rising))
     return found
 

@@ -84,7 +84,7 @@ class Strategy(ABC):
     def tell(self, plan: Plan, metrics: Mapping[str, float]) -> None:
         accuracy = float(metrics["accuracy"])
         if not np.isfinite(accuracy):
-            raise BankwiseError(f"accuracy {accuracy} of a trial is not a number between 0 and 1")
+            raise BankwiseError(f"accuracy {accuracy} of a trial is not a finite number")
         indices = self._indices(plan)
         self.skip(plan)
         self.results.append((indices, accuracy))

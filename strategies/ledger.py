@@ -132,7 +132,7 @@ class Ledger(Trials):
         trial that was finished after all."""
         accuracy = metrics["accuracy"]
         if not isinstance(accuracy, (int, float)) or not math.isfinite(accuracy):
-            self.failed(number, f"accuracy {accuracy} is not a number between 0 and 1", retry=False)
+            self.failed(number, f"accuracy {accuracy} is not a finite number", retry=False)
         elif not self.ended(self.plans[number]) or self._cancelled(number):
             self._write({"event": FINISHED, "number": number, "metrics": dict(metrics)})
 

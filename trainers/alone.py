@@ -7,6 +7,7 @@ network goes on working, and what is lost is the layer's own (measured in result
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -22,7 +23,7 @@ IMAGES = 2000  # of the validation split that are looked at
 
 def adapted_alone(task: Task, plan: Plan, layer: int, steps: int) -> float:
     """The task's metric on the first IMAGES of the validation split after `steps` steps of the task's recipe, with the
-    layer of that number compressed as `plan` says; 0 where the training diverged.
+    layer of that number compressed as `plan` says; NaN where the training diverged.
 
     The steps see the same training images in the same order, whatever is compressed. Raises BankwiseError where the
     task has no trained network.
@@ -35,7 +36,7 @@ def adapted_alone(task: Task, plan: Plan, layer: int, steps: int) -> float:
     try:
         history = train(child, data, dataclasses.replace(recipe, epochs=epochs), teacher=task.teacher)
     except Diverged:
-        return 0.0
+        return math.nan
     return history[-1].accuracy
 
 

@@ -14,7 +14,6 @@ import errno
 import hashlib
 import json
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from filelock import FileLock, Timeout
 from bankwise.search_space import strict
 from bankwise.search_space.errors import BankwiseError, short, unknown
 from bankwise.search_space.files import sweep, write_text
+from bankwise.search_space.imports import raised_at
 from bankwise.search_space.plan import Plan
 from bankwise.trainers.checkpoint import load_checkpoint
 from bankwise.trainers.loop import Diverged, EpochReport, StopTraining
@@ -256,16 +256,6 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, BankwiseError):
         return text[:_LONGEST]
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _installed(frame.filename)] or frames[-1:]
-    where = f" ({Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name})" if own else ""
+    raised = raised_at(error)
+    where = "" if raised is None else f" ({Path(raised.filename).name}:{raised.lineno} in {raised.name})"
     return f"{type(error).__name__}: {text[:_LONGEST]}{where}"
-
-
-_HOUSE = tuple(str(Path(__file__).resolve().parents[1] / name) for name in ("bankwise", "search_space", "trainers"))
-
-
-def _installed(file: str) -> bool:
-    """Whether a source file is of bankwise or of an installed package, not of the user."""
-    path = str(Path(file).resolve())
-    return path.startswith((*_HOUSE, "<")) or "site-packages" in path or file.startswith("<")

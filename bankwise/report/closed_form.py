@@ -66,7 +66,7 @@ class ClosedForm:
 def space_of(run: Run) -> BudgetedSpace:
     """The budgeted space of a search, from its settings."""
     record, budget = run.record, Budget(run.budget_bytes, run.accounting)
-    return BudgetedSpace.of(run.shape, record.space, Limits(budget, record.max_ram, record.max_ops))
+    return BudgetedSpace.of(run.shape, record.space, Limits(budget, record.max_ram, record.max_ops), run.module)
 
 
 def closed_form(run: Run) -> ClosedForm | None:

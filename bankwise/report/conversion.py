@@ -16,6 +16,7 @@ from bankwise.search_space.price import LayerPrice, Price, price
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.strict import read_known
 from bankwise.search_space.trace import shape_of
+from bankwise.shown import metric_name, value_of
 
 PLAN = "converted plan"
 
@@ -39,6 +40,7 @@ class Summary:
     images: int
     realigned: bool
     accuracy: float | None
+    metric: str = "accuracy"
     made: Mapping[str, str] | None = None
 
 
@@ -53,6 +55,14 @@ class ConversionView:
     price: Price
     parts: Mapping[str, int]
     layers: tuple[tuple[LayerPrice, float], ...]
+
+    @property
+    def metric(self) -> str:
+        return metric_name(self.summary.metric)
+
+    def value(self, number: float) -> str:
+        """Of the metric, as text."""
+        return value_of(number, metric=self.summary.metric)
 
     @property
     def plots(self) -> dict[str, Callable[..., Any]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Fields = Mapping[str, str | int]  # of `struct layer`: C expressions or numbers
 _MOST_BITS, _MOST_DENOMINATOR = 8, 4096
+_LARGEST = 2**15 - 1  # an int16_t of C
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Plane:
     largest: int | None = 1
     text: str = ""
     needs: tuple[str, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.denominator <= _LARGEST:
+            raise BankwiseError(f"in_c: denominator {self.denominator} must be from 1 to {_LARGEST:,}")
 
 
 @dataclass(frozen=True)
@@ -120,9 +125,11 @@ def _possible(choice: Choice, part: Part, code: int) -> bool:
 
 def _steps(values: torch.Tensor) -> tuple[int, int, int] | None:
     """(first, step, denominator): (first + step code) / denominator are the `values` of the codes, nearest float32s;
-    None where no whole numbers of a small denominator are."""
+    None where no whole numbers of a denominator that C holds are."""
     first, second = (Fraction(float(value)).limit_denominator(_MOST_DENOMINATOR) for value in values[:2])
     denominator = math.lcm(first.denominator, second.denominator)
+    if denominator > _LARGEST:
+        return None
     start, step = int(first * denominator), int((second - first) * denominator)
     line = torch.tensor([(start + step * code) / denominator for code in range(len(values))])
     return (start, step, denominator) if step and torch.equal(line, values) else None

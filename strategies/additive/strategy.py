@@ -21,7 +21,7 @@ from scipy.special import expit
 
 from bankwise.strategies.additive.posterior import Posterior
 from bankwise.strategies.additive.prior import DEVIATIONS, Prior
-from bankwise.strategies.additive.scale import as_logit, likeliest
+from bankwise.strategies.additive.scale import as_logit, as_logits, likeliest
 from bankwise.strategies.base import Strategy
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.moves import Moves
@@ -72,8 +72,15 @@ class Thompson(Strategy):
 
     def _observe(self, indices: tuple[int, ...], accuracy: float) -> None:
         self.posterior.add(indices, as_logit(accuracy))
+        if not 0 <= min(self._seen) <= max(self._seen) <= 1:
+            self.posterior.values = as_logits(self._seen)  # each result moves the ranks of all
         if len(self.posterior.plans) in SCALED:
             self.posterior = self.posterior.under(likeliest(self.prior, self.posterior))
+
+    @property
+    def _seen(self) -> list[float]:
+        """The results that the posterior has."""
+        return [accuracy for _, accuracy in self.results[: len(self.posterior.plans)]]
 
     def estimates(self) -> np.ndarray:
         """Of the posterior mean: a lucky trial counts for less than its neighbours say."""

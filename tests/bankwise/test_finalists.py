@@ -7,12 +7,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bankwise.choosing import Choosing
 from bankwise.deadline import Deadline
+from bankwise.run_folder import RunFolder
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.plan import Plan
@@ -134,8 +136,9 @@ def test_where_all_diverge_that_is_said(choosing):
 
 
 @pytest.mark.parametrize("strategy", ["evolution", "cautious"])
-def test_finalists_are_the_plans_of_the_highest_estimates(monkeypatch, strategy):
-    """Those of the highest accuracies, unless the strategy says otherwise; they may be told in any order."""
+def test_finalists_are_the_plans_of_the_highest_estimates(monkeypatch, tmp_path, strategy):
+    """Those of the highest accuracies, unless the strategy says otherwise; they may be told in any order. The folder
+    names them."""
     space = BudgetedSpace(SearchSpace(shape_of("tiny", (1, 8, 8), 10)), Budget(1300))
     rng = np.random.default_rng(0)
     plans = [space.plan(space.sample(rng)) for _ in range(5)]
@@ -144,15 +147,18 @@ def test_finalists_are_the_plans_of_the_highest_estimates(monkeypatch, strategy)
         monkeypatch.setattr(Evolution, "estimates", lambda self: np.array([-accuracy for _, accuracy in self.results]))
 
     class Tried:
-        strategy = "evolution"
+        phase, strategy = "search", "evolution"
 
         @staticmethod
         def run(*arguments):
             return finished
 
-    choosing = Choosing(SearchSettings(finalists=3), None, space, None, Deadline(None, {}))
-    expected = [1, 3, 2] if strategy == "evolution" else [4, 0, 2]
-    assert choosing.finalists(Tried()) == [plans[i] for i in expected]
+    trainings = SimpleNamespace(folder=RunFolder(tmp_path))
+    choosing = Choosing(SearchSettings(finalists=3), trainings, space, None, Deadline(None, {}))
+    expected = [plans[i] for i in ([1, 3, 2] if strategy == "evolution" else [4, 0, 2])]
+    assert choosing.finalists(Tried()) == expected
+    named = json.loads((tmp_path / "search" / "finalists.json").read_text())["plans"]
+    assert named == [list(plan.codes.values()) for plan in expected]
 
 
 def test_full_trainings_are_planned_for_every_finalist_and_seed():

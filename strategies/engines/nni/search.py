@@ -144,8 +144,8 @@ class Search:
 
     def _take(self, plan: Plan | None, value: object, what: str) -> None:
         accuracy = value.get("default") if isinstance(value, Mapping) else value
-        if not isinstance(accuracy, int | float) or isinstance(accuracy, bool) or not 0 <= accuracy <= 1:
-            log.warning("%s skipped: %r is not an accuracy between 0 and 1", what, accuracy)
+        if not isinstance(accuracy, int | float) or isinstance(accuracy, bool) or not math.isfinite(accuracy):
+            log.warning("%s skipped: %r is not a finite number", what, accuracy)
         elif plan is None:
             log.warning("%s skipped: no plan of it is known", what)
         elif self.ledger.imported(plan, self._metrics(plan, float(accuracy))):

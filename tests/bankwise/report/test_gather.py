@@ -37,15 +37,14 @@ def test_trials_come_in_their_order_with_the_finalists_marked(run: Run, finished
 
 def test_full_trainings_are_those_of_the_finalists_that_the_run_names(copied: Path):
     """A strategy with a model of its own need not take the trials of the highest accuracies."""
-    before = {trial.plan: trial.full for trial in read_run(copied).searched_trials}
+    full = {tuple(trial.plan.codes.values()): trial.full for trial in read_run(copied).searched_trials}
     file = copied / "search" / "finalists.json"
     first, second = json.loads(file.read_text())["plans"]
-    other = next(plan for plan, full in before.items() if full is None)
-    file.write_text(json.dumps({"plans": [second, list(other.codes.values())]}))
+    other = next(codes for codes, value in full.items() if value is None)
+    file.write_text(json.dumps({"plans": [second, other]}))
     after = {tuple(trial.plan.codes.values()): trial.full for trial in read_run(copied).searched_trials}
-    full = {tuple(plan.codes.values()): value for plan, value in before.items()}
     assert after[tuple(second)] == full[tuple(first)] and after[tuple(first)] is None
-    assert after[tuple(other.codes.values())] == full[tuple(second)]
+    assert after[other] == full[tuple(second)]
     file.write_text("{}")
     with pytest.raises(BankwiseError, match="finalists.json' is damaged"):
         read_run(copied)

@@ -11,11 +11,14 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.strategies.engines.nni.nas.space import BankSpace
 from bankwise.strategies.engines.nni.nas.supernet import SampledBankLayer
 from bankwise.trainers.data import ImageData
-from bankwise.trainers.evaluate import accuracy_on, recalibrate
+from bankwise.trainers.evaluate import measure_on, recalibrate
+from bankwise.trainers.metric import AUTO
 
 
-def best_of(space: BankSpace, data: ImageData, plans: int = 32, images: int = 500, seed: int = 0) -> Sample:
-    """Of up to `plans` plans drawn uniformly within the budget, the one of highest accuracy on the first `images` of
+def best_of(
+    space: BankSpace, data: ImageData, plans: int = 32, images: int = 500, seed: int = 0, metric: str = AUTO
+) -> Sample:
+    """Of up to `plans` plans drawn uniformly within the budget, the one of highest `metric` on the first `images` of
     the validation split. `space` is a supernet that RandomOneShot has trained; it stays as it is."""
     if plans < 1:
         raise BankwiseError(f"plans={plans}: at least one plan must be compared")
@@ -35,6 +38,6 @@ def best_of(space: BankSpace, data: ImageData, plans: int = 32, images: int = 50
         for layer in layers:
             layer.resample(memo=sample)
         recalibrate(network, data.train_x, batches=5, normalization=data.normalization)
-        return accuracy_on(network, data, images=images)
+        return measure_on(network, data, metric, images=images)
 
     return max(drawn.values(), key=reached)

@@ -16,6 +16,7 @@ from bankwise.trainers.augment import Augmentation
 from bankwise.trainers.data import ImageData
 from bankwise.trainers.device import chosen_device
 from bankwise.trainers.loss import make_loss, training_loss
+from bankwise.trainers.metric import find_metric
 from bankwise.trainers.optimization import make_optimizer, make_schedule
 from bankwise.trainers.precision import in_bfloat16
 from bankwise.trainers.recipe import Recipe
@@ -36,6 +37,8 @@ class RecipeModule(LightningModule):
         # in a tuple: it is not trained
         self._teacher = (teacher.eval(),) if teacher is not None and recipe.distill else ()
         self.draws = torch.Generator().manual_seed(recipe.seed)
+        self.metric = find_metric(recipe.metric, data.kind)
+        self._validated: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def to_input(self, pixels: torch.Tensor) -> torch.Tensor:
         return to_input(pixels, self.normalization)
@@ -65,7 +68,13 @@ class RecipeModule(LightningModule):
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> None:
         pixels, labels = batch
-        self.log("val_acc", (self(self.to_input(pixels)).argmax(1) == labels).float().mean(), prog_bar=True)
+        self._validated.append((self(self.to_input(pixels)).float().cpu(), labels.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """The recipe's metric of the whole split: not of every metric is it the mean over batches."""
+        outputs, labels = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
+        self._validated.clear()
+        self.log("val_acc", self.metric(outputs, labels), prog_bar=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = make_optimizer(self.model, self.recipe)
