@@ -58,7 +58,18 @@ METRICS: dict[str, tuple[Function, tuple[str, ...]]] = {  # and the kinds of lab
     "r2": (r2, (VALUES,)),
 }
 USUAL = {CLASSES: "accuracy", LABELS: "macro-f1", VALUES: "r2"}
+BEST = 1.0  # of every metric here
 SHARES = ("accuracy", "macro-f1", "top-5")  # 0 to 1, shown in percent
+
+
+def possible(value: float, metric: str) -> bool:
+    """Whether the metric may have that value; one of a user's own any finite one, `auto` that of any usual metric.
+
+    >>> [possible(0.9, "auto"), possible(93, "auto"), possible(-1, "r2"), possible(-1, "accuracy")]
+    [True, False, True, False]
+    """
+    least = 0.0 if metric in SHARES else -math.inf
+    return math.isfinite(value) and least <= value <= (BEST if metric in (AUTO, *METRICS) else math.inf)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def test_a_failed_plan_is_not_proposed_again_and_the_search_goes_on(name, space,
     assert failed and strategy.best not in failed
 
 
-def test_asking_ahead_of_results(name, task, space, prepared):
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.95), (-9.0, -0.2), (3.0, 40.0)])  # not all metrics are shares
+def test_asking_ahead_of_results(name, task, space, prepared, low, high):
     strategy = fresh(name, space, prepared)
     ahead = [plan for plan in (strategy.ask() for _ in range(6)) if plan is not None]
     assert len({plan.to_yaml() for plan in ahead}) == len(ahead)
@@ -108,7 +109,7 @@ def test_asking_ahead_of_results(name, task, space, prepared):
         strategy = fresh(name, space, prepared)
         assert [strategy.ask() for _ in ahead] == ahead
         for plan in reversed(ahead):
-            strategy.tell(plan, {"accuracy": 0.95 if plan == ahead[number] else 0.1})
+            strategy.tell(plan, {"accuracy": high if plan == ahead[number] else low})
         assert strategy.best == ahead[number]
 
 

@@ -26,6 +26,7 @@ from bankwise.strategies.engines.nni.experiment import NO_MORE, Experiment
 from bankwise.strategies.engines.nni.listed import get, listed
 from bankwise.strategies.engines.nni.search_space import kept_choices
 from bankwise.strategies.ledger import Ledger
+from bankwise.trainers.metric import possible
 from bankwise.trainers.store import INTERRUPTED
 
 log = logging.getLogger("bankwise.nni")
@@ -144,8 +145,9 @@ class Search:
 
     def _take(self, plan: Plan | None, value: object, what: str) -> None:
         accuracy = value.get("default") if isinstance(value, Mapping) else value
-        if not isinstance(accuracy, int | float) or isinstance(accuracy, bool) or not math.isfinite(accuracy):
-            log.warning("%s skipped: %r is not a finite number", what, accuracy)
+        metric = self.recipe.metric
+        if not isinstance(accuracy, int | float) or isinstance(accuracy, bool) or not possible(accuracy, metric):
+            log.warning("%s skipped: %r is no value of the metric %s", what, accuracy, metric)
         elif plan is None:
             log.warning("%s skipped: no plan of it is known", what)
         elif self.ledger.imported(plan, self._metrics(plan, float(accuracy))):

@@ -170,3 +170,21 @@ def test_a_function_of_c_that_no_target_has_is_one_line():
     plane = Plane("plane_mine", {})
     with pytest.raises(BankwiseError, match="unknown function of C 'plane_mine'"):
         kernels([plane.function])
+
+
+def test_a_denominator_that_c_does_not_hold_is_none():
+    """Two fractions of small denominators have a common one that may be large: that of a struct is an int16_t."""
+
+    class Fine(Levels):
+        def weight(self, shape, codes):
+            return codes["levels"].float() * (1 / 3001 - 1 / 2999) + 1 / 2999
+
+    for family in (Fine, Levels):
+        if family is Levels:  # a small one is found
+            assert family(1, 1, 181).in_c(SHAPE, Packed({"levels": "data"}, "own")).denominator == 181
+        else:
+            with pytest.raises(BankwiseError, match="does not say how C"):
+                family(0, 1, 1).in_c(SHAPE, Packed({"levels": "data"}, "own"))
+    for wrong in (0, 2**15):
+        with pytest.raises(BankwiseError, match=f"denominator {wrong} must be from 1 to 32,767"):
+            Plane("plane_codes", {}, wrong)

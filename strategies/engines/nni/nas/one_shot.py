@@ -64,7 +64,7 @@ def search_one_shot(
         strategy = make_one_shot(name, bank_space, settings)
         train_one_shot(bank_space, strategy, task, recipe, settings.held_out)
     if name == "random":
-        sample = best_of(bank_space, task.data, settings.plans, seed=seed)
+        sample = best_of(bank_space, task.data, settings.plans, seed=seed, metric=recipe.metric)
     else:
         sample = strategy.oneshot_module.export()
     return bank_space.plan(sample)

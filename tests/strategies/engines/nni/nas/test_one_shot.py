@@ -33,8 +33,9 @@ from bankwise.strategies.engines.nni.nas import (
 )
 from bankwise.strategies.engines.nni.nas.one_shot import make_one_shot, train_one_shot
 from bankwise.strategies.engines.nni.nas.supernet import SharedBankLayer
+from bankwise.strategies.engines.nni.nas.training import RecipeModule
 from bankwise.trainers.data import to_input
-from bankwise.trainers.evaluate import accuracy, recalibrate
+from bankwise.trainers.evaluate import accuracy, measure_on, recalibrate
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.trial import run_trial
 
@@ -197,6 +198,19 @@ def test_the_best_of_sampled_plans_is_the_most_accurate_with_shared_weights(task
     assert accuracies == sorted(accuracies) and accuracies[0] < accuracies[-1]
     after = weights_of(bank_space)
     assert all(torch.equal(after[name], before[name]) for name in before)  # it worked on a copy
+
+
+def test_the_metric_of_the_recipe_validates_over_the_whole_split(task, monkeypatch):
+    """Macro-F1 over all images is not the mean of those over batches."""
+    module = RecipeModule(task.data, dataclasses.replace(SHORT, metric="macro-f1"))
+    module.set_model(task.network.eval())
+    logged = {}
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
+    with torch.no_grad():
+        for part in torch.arange(len(task.data.val_y)).split(7):
+            module.validation_step((task.data.val_x[part], task.data.val_y[part]), 0)
+    module.on_validation_epoch_end()
+    assert logged == {"val_acc": pytest.approx(measure_on(task.network, task.data, "macro-f1"))}
 
 
 def test_wrong_names_and_spaces_are_refused(task, space):
