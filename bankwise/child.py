@@ -21,6 +21,7 @@ from bankwise.search_space.networks import IN_MEMORY, build
 from bankwise.search_space.packed import check_packed
 from bankwise.search_space.packing import pack as pack_codes
 from bankwise.search_space.plan import Plan
+from bankwise.search_space.ranges import in_range
 from bankwise.search_space.targets.file.container import decode, encode
 from bankwise.search_space.trace import trace
 from bankwise.trainers.evaluate import estimate_norms, model_device
@@ -57,8 +58,7 @@ class Child(nn.Module):
             raise BankwiseError(f"network {short(network)}: expected a name or an nn.Module")
         if not isinstance(plan, Plan):
             raise BankwiseError(f"plan of type {type(plan).__name__}: expected a Plan, as bankwise.plan(...).plan is")
-        if not isinstance(batches, int) or batches < 0:
-            raise BankwiseError(f"batches={short(batches)} must be a whole number of at least 0")
+        in_range(0, batches=batches)
         reference = network if isinstance(network, str) else IN_MEMORY
         if isinstance(network, str):
             with torch.random.fork_rng(devices=[]):

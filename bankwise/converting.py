@@ -35,7 +35,7 @@ from bankwise.search_space.price import price
 from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.state import check_kept, check_rebuilt
 from bankwise.search_space.targets.file.container import encode, read
-from bankwise.search_space.trace import norms_behind, shape_of
+from bankwise.search_space.trace import shape_of
 from bankwise.strategies.conversion import Candidates, OnProgress, candidates, check_feasible, suitable
 from bankwise.trainers.data import ImageData
 from bankwise.trainers.data_sets import find_data_set
@@ -185,7 +185,7 @@ def packed(trained: Trained, found: Candidates, plan: Plan, on_progress: OnProgr
     network = with_weights(trained.network, fits)
     if trained.data is not None and shape.norms:
         realign(network, trained.network, trained.data.train_x, trained.data.normalization)
-    child = converted(network, shape, norms_behind(trained.network, shape), fits)
+    child = converted(network, shape, fits)
     check_packed(network, child, shape, plan, trained.some_images(), trained.module)
     return encode(shape, plan, pack(child, shape, plan))
 

@@ -9,12 +9,7 @@ import numpy as np
 from torch import nn
 
 from bankwise.search_space.errors import unknown
-from bankwise.search_space.families import Choice
-from bankwise.search_space.parts import fixed_parts, layer_parts
-from bankwise.search_space.plan import Plan
-from bankwise.search_space.price import Price, PriceTable, paper_bits
-from bankwise.search_space.shape import LayerShape, NetworkShape
-from bankwise.search_space.targets.file.layout import choice_bytes, fixed_bytes
+from bankwise.search_space.price import Price, PriceTable
 
 if TYPE_CHECKING:
     from bankwise.search_space.space import SearchSpace
@@ -22,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Accounting(ABC):
-    """Costs are whole numbers of `unit`: the cost of a plan is `fixed_cost` and the sum of its choices' costs."""
+    """Costs are whole numbers of `unit`: the cost of a plan is a fixed cost and the sum of its choices' costs."""
 
     name: ClassVar[str]
     help: ClassVar[str]
@@ -33,20 +28,12 @@ class Accounting(ABC):
         return 8 if self.unit == "bits" else 1
 
     @abstractmethod
-    def choice_cost(self, layer: LayerShape, choice: Choice, vector_bits: int) -> int:
-        """What the choice costs at that layer."""
-
-    @abstractmethod
-    def fixed_cost(self, shape: NetworkShape, plan: Plan) -> int:
-        """What every plan of the network costs, whatever its choices."""
-
-    @abstractmethod
     def table(self, prices: PriceTable) -> tuple[np.ndarray, ...]:
-        """The `choice_cost` of every choice of a space: int64 (choices,) a layer."""
+        """What every choice of a space costs at its layer: int64 (choices,) a layer."""
 
     @abstractmethod
     def fixed(self, prices: PriceTable) -> int:
-        """The `fixed_cost` of a space."""
+        """What every plan of a space costs, whatever its choices."""
 
     @abstractmethod
     def plan_cost(self, price: Price) -> int:
@@ -86,12 +73,6 @@ class FileAccounting(Accounting):
     help = "every byte of the exported file"
     unit = "bytes"
 
-    def choice_cost(self, layer: LayerShape, choice: Choice, vector_bits: int) -> int:
-        return choice_bytes(layer, choice, vector_bits)
-
-    def fixed_cost(self, shape: NetworkShape, plan: Plan) -> int:
-        return fixed_bytes(shape, plan)
-
     def table(self, prices: PriceTable) -> tuple[np.ndarray, ...]:
         return prices.file_bytes
 
@@ -106,12 +87,6 @@ class PaperAccounting(Accounting):
     name = "paper"
     help = "banks and indices alone"
     unit = "bits"
-
-    def choice_cost(self, layer: LayerShape, choice: Choice, vector_bits: int) -> int:
-        return paper_bits(layer, choice)
-
-    def fixed_cost(self, shape: NetworkShape, plan: Plan) -> int:
-        return 0
 
     def table(self, prices: PriceTable) -> tuple[np.ndarray, ...]:
         return prices.paper_bits
@@ -146,12 +121,6 @@ class DeviceAccounting(Accounting):
         from bankwise.search_space.targets.c.target import CTarget
 
         return CTarget(network, self.activations)
-
-    def choice_cost(self, layer: LayerShape, choice: Choice, vector_bits: int) -> int:
-        return sum(part.file_bytes for part in layer_parts(layer, choice, vector_bits))
-
-    def fixed_cost(self, shape: NetworkShape, plan: Plan) -> int:
-        return sum(part.file_bytes for _, part in fixed_parts(shape, plan.vector_bits))
 
     def table(self, prices: PriceTable) -> tuple[np.ndarray, ...]:
         return prices.device_bytes

@@ -92,16 +92,16 @@ def with_weights(network: nn.Module, fits: Mapping[str, Fit]) -> nn.Module:
 
 
 @torch.no_grad()
-def converted(network: nn.Module, shape: NetworkShape, norms: Mapping[str, str], fits: Mapping[str, Fit]) -> nn.Module:
+def converted(network: nn.Module, shape: NetworkShape, fits: Mapping[str, Fit]) -> nn.Module:
     """A copy of `network` for `bankwise.search_space.packing.pack`: the fits' codes in place of its layers' weights.
 
-    Where a batch norm follows a layer (`norms`: its name by the layer's), the layer's scales and bias go into it.
+    Where a batch norm follows a layer, the layer's scales and bias go into it.
     """
     child = copy.deepcopy(network)
     for layer in shape.layers:
         fit, bias = fits[layer.name], layer_at(child, layer.name).bias
-        if layer.normalized:
-            _fold(norm_at(child, norms[layer.name]), fit.scale, bias)
+        if layer.norm:
+            _fold(norm_at(child, layer.norm), fit.scale, bias)
             fitted = _FittedLayer(fit.codes, None, None)
         else:
             fitted = _FittedLayer(fit.codes, fit.scale, bias)

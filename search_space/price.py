@@ -227,16 +227,10 @@ class PriceTable:
         )
         self._starts = np.cumsum([0] + [len(row) for row in choices[:-1]])
         self._flat = np.concatenate(self.file_bytes)
-        self._flat_paper = np.concatenate(self.paper_bits)
 
     def plan_file_bytes(self, indices: np.ndarray) -> np.ndarray:
         """File bytes of many plans: indices (plans, layers) -> (plans,)."""
         total: np.ndarray = self._flat[np.asarray(indices) + self._starts].sum(-1) + self.fixed_file_bytes
-        return total
-
-    def plan_paper_bits(self, indices: np.ndarray) -> np.ndarray:
-        """Paper bits of many plans: indices (plans, layers) -> (plans,)."""
-        total: np.ndarray = self._flat_paper[np.asarray(indices) + self._starts].sum(-1)
         return total
 
 

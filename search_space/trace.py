@@ -18,7 +18,6 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.imports import error_line
 from bankwise.search_space.liveness import Recorder
 from bankwise.search_space.memory import available
-from bankwise.search_space.modules import layer_at
 from bankwise.search_space.networks import CannotBuild, build_or_copy
 from bankwise.search_space.outputs import described, logits_of
 from bankwise.search_space.roles import is_layer, is_norm, sort_modules
@@ -102,18 +101,6 @@ def trace(
         _other_work(run, layers),
         tuple(run.recorder.uncounted),
     )
-
-
-def norms_behind(network: nn.Module, shape: NetworkShape) -> dict[str, str]:
-    """The batch norm that consumes each normalized layer: {layer's name: norm's name}."""
-    run, traced = _run_somewhere(network, shape.network, shape.input_shape, True)
-    norms = [norm.name for norm in shape.norms]
-    behind = {
-        layer.name: _norm_behind(run.calls[layer.name], run, norms, traced, layer_at(traced, layer.name))
-        for layer in shape.layers
-        if layer.normalized
-    }
-    return {name: norm for name, norm in behind.items() if norm is not None}
 
 
 def _gives_logits(output: object, classes: int) -> bool:

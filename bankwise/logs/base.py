@@ -20,7 +20,6 @@ class Log(ABC):  # noqa: B024 - each kind takes what it can show
     cannot be written; an error later ends the log, not the run."""
 
     name: ClassVar[str]
-    needs: ClassVar[str]  # the package
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         self.folder, self.settings = folder, settings

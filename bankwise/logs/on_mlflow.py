@@ -15,7 +15,6 @@ EXPERIMENT = "bankwise"
 
 class MLflow(Log):
     name = "mlflow"
-    needs = "mlflow-skinny"
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         super().__init__(folder, settings)

@@ -20,7 +20,7 @@ NUMBER = "trial"  # the attribute that holds the ledger's number
 
 
 class OptunaStudy(Log):
-    name = needs = "optuna"
+    name = "optuna"
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         super().__init__(folder, settings)

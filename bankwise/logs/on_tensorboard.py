@@ -11,7 +11,7 @@ from bankwise.trainers.loop import EpochReport
 
 
 class TensorBoard(Log):
-    name = needs = "tensorboard"
+    name = "tensorboard"
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         super().__init__(folder, settings)

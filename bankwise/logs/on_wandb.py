@@ -14,7 +14,7 @@ from bankwise.trainers.loop import EpochReport
 
 
 class WandB(Log):
-    name = needs = "wandb"
+    name = "wandb"
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         super().__init__(folder, settings)

@@ -15,14 +15,12 @@ def project(
     costs: Sequence[np.ndarray],
     target: np.ndarray,
     budget: int,
-    distance: Sequence[np.ndarray] | None = None,
     names: Sequence[str] = (),
 ) -> Solution:
     """The feasible plan nearest to `target` (layers,); a feasible target is returned unchanged.
 
-    `costs[i]` (m_i,) are integers. `distance[i]` (m_i,) is that of each choice from the target's; nearest is the least
-    sum. By default it is the difference in cost, and 0.5 for another choice of the same cost. The score of the solution
-    is the negative distance.
+    `costs[i]` (m_i,) are integers. Nearest is the least sum over the layers of the difference in cost, 0.5 for another
+    choice of the same cost. The score of the solution is the negative distance.
 
     Raises:
         InfeasibleBudget: the cheapest plan costs more than `budget`.
@@ -30,12 +28,11 @@ def project(
     """
     costs = tuple(np.asarray(row) for row in costs)
     target = _checked(target, [len(row) for row in costs], names)
-    if distance is None:
-        distance = tuple(
-            np.where(row == row[i], 0.5 * (np.arange(len(row)) != i), np.abs(row - row[i]))
-            for row, i in zip(costs, target, strict=True)
-        )
-    problem = Problem(costs, tuple(-np.asarray(row, float) for row in distance), tuple(names)).single()
+    nearness = tuple(
+        -np.where(row == row[i], 0.5 * (np.arange(len(row)) != i), np.abs(row - row[i]))
+        for row, i in zip(costs, target, strict=True)
+    )
+    problem = Problem(costs, nearness, tuple(names)).single()
     budget = check_budget(problem, budget)
     solution = problem.solution(target)
     return solution if solution.cost <= budget else Reduced(problem).solve(budget)

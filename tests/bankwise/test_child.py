@@ -105,7 +105,7 @@ def test_what_load_would_refuse_is_not_written(child, tmp_path):
     [
         (lambda found: Child("tiny", found), "plan of type PlanReport: expected a Plan, as bankwise.plan(...).plan is"),
         (lambda found: Child(lambda: None, found.plan), "expected a name or an nn.Module"),
-        (lambda found: Child("tiny", found.plan, batches=-1), "batches=-1 must be a whole number of at least 0"),
+        (lambda found: Child("tiny", found.plan, batches=-1), "batches=-1 must be at least 0"),
         (lambda found: save(Child("tiny", found.plan), ""), "cannot write '.': it has no file name"),
     ],
     ids=["report", "function", "batches", "path"],

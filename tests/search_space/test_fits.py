@@ -18,7 +18,7 @@ from bankwise.search_space.price import price
 from bankwise.search_space.shape import LayerShape
 from bankwise.search_space.targets.file.container import decode, encode
 from bankwise.search_space.targets.file.layout import choice_bytes
-from bankwise.search_space.trace import norms_behind, trace
+from bankwise.search_space.trace import trace
 
 LAYER = LayerShape("conv", "conv2d", 12, 16, (3, 3))
 CHOICES = [Stacked(8, 2, (3, 3)), Binary(), Integer(3), Float(16), Composite(3, (2,)), Composite(4, ())]
@@ -106,8 +106,7 @@ def test_the_packed_network_is_the_trained_one_with_the_fitted_weights(seed, vec
     sys.modules["net_of_a_user"] = types.ModuleType("net_of_a_user")
     sys.modules["net_of_a_user"].make = Net
     shape = trace(network, "net_of_a_user:make", (3, 8, 8), 4)
-    norms = norms_behind(network, shape)
-    assert norms == {"first": "norm1", "second": "norm2"}
+    assert {layer.name: layer.norm for layer in shape.layers if layer.norm} == {"first": "norm1", "second": "norm2"}
     fits, layers = {}, {}
     for layer in shape.layers:
         one = LayerFits(layer, network.get_submodule(layer.name).weight)
@@ -115,7 +114,7 @@ def test_the_packed_network_is_the_trained_one_with_the_fitted_weights(seed, vec
         fits[layer.name], layers[layer.name] = one.fit(choice), choice
     plan = Plan(shape.network, shape.input_shape, 4, layers, vector_bits=vector_bits)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    file = encode(shape, plan, pack(converted(network, shape, norms, fits), shape, plan))
+    file = encode(shape, plan, pack(converted(network, shape, fits), shape, plan))
     assert len(file) == price(shape, plan).file_bytes
     x = torch.randn(5, 3, 8, 8)
     wanted = with_weights(network, fits)(x).detach()

@@ -12,7 +12,7 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.families import Stacked
 from bankwise.search_space.networks import build, network_names
 from bankwise.search_space.shape import LayerShape, NetworkShape
-from bankwise.search_space.trace import norms_behind, trace
+from bankwise.search_space.trace import trace
 
 
 class Forward(nn.Module):
@@ -296,7 +296,7 @@ def test_detectors_and_segmentation_networks(name, size, layers, keep):
 def test_the_norm_behind_each_normalized_layer():
     network = build("resnet20", classes=10, in_channels=3)
     shape = trace(network, "resnet20", (3, 32, 32), 10)
-    behind = norms_behind(network, shape)
+    behind = {layer.name: layer.norm for layer in shape.layers if layer.norm}
     assert behind.keys() == {layer.name for layer in shape.layers if layer.normalized}
     assert behind["1.0.conv1"] == "1.0.norm1" and behind["2.0.shortcut.0"] == "2.0.shortcut.1"
     assert sorted(behind.values()) == sorted(norm.name for norm in shape.norms)

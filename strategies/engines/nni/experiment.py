@@ -153,7 +153,7 @@ class Experiment:
                 raise BankwiseError(
                     f"{str(folder)!r} holds another experiment (" + ", ".join(wrong[:3]) + "); choose another folder"
                 )
-        elif folder.exists() and (not folder.is_dir() or any(not _half(inner) for inner in folder.iterdir())):
+        elif folder.exists() and (not folder.is_dir() or any(not is_left_by_lock(inner) for inner in folder.iterdir())):
             raise BankwiseError(f"{str(folder)!r} exists and is no NNI experiment of bankwise; choose another folder")
 
     @classmethod
@@ -170,8 +170,3 @@ class Experiment:
             return cls.from_dict(strict.parse_json(text, "experiment"))
         except BankwiseError as error:
             raise BankwiseError(f"{str(path)!r}: {error}") from None
-
-
-def _half(path: Path) -> bool:
-    """What a killed process left before it gave the file its name."""
-    return is_left_by_lock(path)

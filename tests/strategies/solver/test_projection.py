@@ -8,16 +8,15 @@ from bankwise.strategies.solver import project
 
 
 def test_nearest_plan_equals_enumeration(problems):
-    for i, (problem, plans, rng) in enumerate(problems(800, seed=9)):
+    for problem, plans, rng in problems(800, seed=9):
         budget = int(rng.integers(plans.costs.min(), plans.costs.max() + 1))
         wish = np.array([rng.integers(len(row)) for row in problem.costs])
-        distance = tuple(rng.random(len(row)) for row in problem.costs) if i % 2 else None
-        found = project(problem.costs, wish, budget, distance)
+        found = project(problem.costs, wish, budget)
         assert found.cost == problem.solution(found.indices).cost <= budget
         if problem.solution(wish).cost <= budget:
             assert found.indices.tolist() == wish.tolist()
             continue
-        away = distance or [
+        away = [
             np.where(row == row[w], 0.5 * (np.arange(len(row)) != w), abs(row - row[w]))
             for row, w in zip(problem.costs, wish, strict=True)
         ]
