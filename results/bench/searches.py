@@ -1,6 +1,6 @@
 """Searches with real trials: the check of what the surrogate says.
 
-    python results/bench/searches.py --data-root DATA [--setting digits-300] [--trials 24] [--runs 5]
+    python results/bench/searches.py --data-root DATA [--setting digits-300] [--trials 24] [--runs 4]
 
 Each trial is a full training of the setting, by the first seed of the table's; the plan that the strategy holds best at
 the end is trained by three other seeds, which chose nothing. Writes its table into README.md. What is through lies in
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--setting", default="digits-300", choices=SETTINGS)
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--cache", default="runs/bench")
     options = parser.parse_args()
     torch.set_num_threads(1)

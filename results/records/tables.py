@@ -66,6 +66,9 @@ def table(ladder: Ladder, found: dict[int, dict]) -> str:
         text += f"\n{ladder.note}\n"
     if missing := [f"{size:,}" for size in ladder.networks if size not in found]:
         text += f"\nNot through yet: {', '.join(missing)} bytes.\n"
+    for size, one in found.items():
+        if waiting := [_shown(name) for name in ladder.beside(size) if name not in one.get("compared", {})]:
+            text += f"\nNot through yet beside the row of {size:,} bytes: {', '.join(waiting)}.\n"
     for goal in ladder.goals:
         there = [one["file_bytes"] for one in _ours(found) if 100 * statistics.fmean(one["test_accuracies"]) >= goal]
         reached = f"{min(there):,} bytes" if there else "no row that is through"

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bankwise.search_space.errors import BankwiseError
@@ -52,7 +53,10 @@ def test_a_process_works_on_and_one_that_dies_takes_its_own_work_alone(files):
         _, (_, (other, *_)) = heard(crew, "third")
         assert other != pid, "a new one"
         os.kill(other, signal.SIGKILL)  # while it has nothing to do
-        time.sleep(1)
+        end = time.monotonic() + 500
+        while psutil.pid_exists(other) and psutil.Process(other).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < end
+            time.sleep(0.01)
         crew.give("fourth", "work")
         assert heard(crew, "fourth")[-1][1][0] not in (pid, other)
         crew.give("fifth", "refuse")

@@ -29,10 +29,10 @@ RECIPE = Recipe(epochs=2, threads=1)
 TRIALS = 5
 
 
-def job(folder: Path, strategy: str, **callbacks) -> Job:
-    task = make_task("tiny", load_data("digits", limit=100), RECIPE)
+def job(folder: Path, strategy: str, recipe: Recipe = RECIPE, **callbacks) -> Job:
+    task = make_task("tiny", load_data("digits", limit=100), recipe)
     space = BudgetedSpace(SearchSpace(task.shape), Budget(1300))
-    return Job(make_strategy(strategy, space, seed=3), task, RECIPE, TRIALS, folder, **callbacks)
+    return Job(make_strategy(strategy, space, seed=3), task, recipe, TRIALS, folder, **callbacks)
 
 
 def plain(records: list[Record]) -> list[Record]:
@@ -42,7 +42,8 @@ def plain(records: list[Record]) -> list[Record]:
 @pytest.mark.slow
 def test_a_strategy_that_does_not_learn_gives_the_records_of_one_worker_though_one_is_killed(tmp_path):
     """The process of the first trial that reports an epoch is killed: that trial alone is tried again, and goes on."""
-    wanted = make_engine("local").run(job(tmp_path / "one", "random"))
+    recipe = dataclasses.replace(RECIPE, epochs=12)  # long enough for the signal to come before the end
+    wanted = make_engine("local").run(job(tmp_path / "one", "random", recipe))
     killed: list[int] = []
 
     def kill(number: int, epoch) -> None:
@@ -52,7 +53,7 @@ def test_a_strategy_that_does_not_learn_gives_the_records_of_one_worker_though_o
             for process in victims[:1]:
                 os.kill(process.pid, signal.SIGKILL)
 
-    records = make_engine("local", workers=2).run(job(tmp_path / "two", "random", on_epoch=kill))
+    records = make_engine("local", workers=2).run(job(tmp_path / "two", "random", recipe, on_epoch=kill))
     assert killed[1] == 2, "two processes"
     assert sorted(one.failures for one in records) == [0] * (TRIALS - 1) + [1]
     by_number = sorted(plain(records), key=lambda record: record.number)
