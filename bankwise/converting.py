@@ -66,11 +66,8 @@ class Trained:
         return self.network if self.shape.network == IN_MEMORY else None
 
     def calibration(self) -> torch.Tensor | None:
-        """Training images as the network takes them, spread over the whole set."""
-        if self.data is None:
-            return None
-        count = min(IMAGES, len(self.data.train_x))
-        return self.data.to_input(self.data.train_x[torch.arange(count) * len(self.data.train_x) // count])
+        """Training images as the network takes them."""
+        return None if self.data is None else self.data.spread(IMAGES)
 
     def some_images(self) -> torch.Tensor:
         """A few images as the network takes them: training images where there are any, else a ramp."""

@@ -15,12 +15,11 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.normalization import to_input
 from bankwise.search_space.targets.c.target import ACTIVATIONS, CTarget
 from bankwise.search_space.targets.file.container import ModelFile
-from bankwise.trainers.data import ImageData
 from bankwise.trainers.evaluate import outputs_on
 from bankwise.trainers.metric import AUTO, find_metric
 from bankwise.trainers.task import TaskSource
 
-CALIBRATING = 256  # training images, spread evenly
+CALIBRATING = 256  # training images
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,8 @@ def c_target(
     images = None
     if activations != ACTIVATIONS[0]:
         CTarget(activations=activations)  # an error for others, before any data
-        images = _calibrating(fitting_images(model_of(run), model, _given(run, data), "training", network))
+        found = fitting_images(model_of(run), model, _given(run, data), "training", network)
+        images = found.spread(CALIBRATING)
     return CTarget(network, activations, images, name)
 
 
@@ -70,11 +70,6 @@ def _given(run: str | Path, data: object) -> object:
     if data is None:
         raise BankwiseError(f"int8 activations need training images: {str(run)!r} records no data, name it by --data")
     return data
-
-
-def _calibrating(data: ImageData) -> torch.Tensor:
-    count = min(CALIBRATING, len(data.train_x))
-    return data.to_input(data.train_x[torch.arange(count) * len(data.train_x) // count])
 
 
 def device_accuracy(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.processes import lives
 
 TEMPORARY = ".tmp-"  # begins the name of a file that is being written, or whose writer was killed
 _NAME = re.compile(re.escape(TEMPORARY) + r"(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}")
@@ -71,18 +72,6 @@ def sweep(folder: Path) -> None:
     """Remove below `folder` what writers left that were killed on this machine. Those that live are let be."""
     for path in folder.rglob(f"{TEMPORARY}*"):
         name = _NAME.fullmatch(path.name)
-        if name is not None and name["host"] == socket.gethostname() and not _lives(int(name["process"])):
+        if name is not None and name["host"] == socket.gethostname() and not lives(int(name["process"])):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _lives(process: int) -> bool:
-    if os.name != "posix":  # where asking would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # another user's
-        return True
-    return True

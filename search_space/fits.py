@@ -14,6 +14,7 @@ from bankwise.search_space.families import Choice, Codes
 from bankwise.search_space.families.fitter import Fitter
 from bankwise.search_space.layer import replace_module
 from bankwise.search_space.modules import Norm, layer_at, norm_at
+from bankwise.search_space.norms import folded_norm
 from bankwise.search_space.shape import LayerShape, NetworkShape
 
 _SAMPLE = 2**19  # weights that an error is measured on; of a larger layer, filters spread evenly
@@ -111,13 +112,9 @@ def converted(network: nn.Module, shape: NetworkShape, fits: Mapping[str, Fit]) 
 
 def _fold(norm: Norm, scale: torch.Tensor | None, bias: torch.Tensor | None) -> None:
     """Make `norm` give for x what it gave for scale x + bias."""
-    gain = (norm.running_var + norm.eps).rsqrt()
-    shift = -norm.running_mean if bias is None else bias - norm.running_mean
-    shift, gain = shift * gain, gain if scale is None else gain * scale
-    if norm.weight is not None:
-        shift, gain = shift * norm.weight, gain * norm.weight
-    if norm.bias is not None:
-        shift = shift + norm.bias
+    gain, shift = folded_norm(norm)
+    shift = shift if bias is None else shift + bias * gain
+    gain = gain if scale is None else gain * scale
     norm.running_mean, norm.running_var = torch.zeros_like(gain), torch.ones_like(gain)
     norm.eps, norm.affine = 0.0, True
     norm.weight, norm.bias = nn.Parameter(gain), nn.Parameter(shift)

@@ -19,17 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
-
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import InfeasibleBudget, unknown
-from bankwise.search_space.networks import at_width, build
+from bankwise.search_space.networks import at_width
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import price
 from bankwise.search_space.settings import VECTORS_USUAL, SpaceSettings
-from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.space import SearchSpace
-from bankwise.search_space.trace import trace
+from bankwise.search_space.trace import shape_of
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.strategies.uniform import Uniform
 
@@ -129,8 +126,4 @@ def _widest(
     return next((references(step) for step in range(low, 0, -1) if least(step) <= budget), None)
 
 
-@lru_cache(maxsize=256)
-def _shape(network: str, input_shape: tuple[int, int, int], classes: int, keep: tuple[str, ...]) -> NetworkShape:
-    with torch.random.fork_rng(devices=[]):
-        made = build(network, classes=classes, in_channels=input_shape[0])
-    return trace(made, network, input_shape, classes, keep)
+_shape = lru_cache(maxsize=256)(shape_of)

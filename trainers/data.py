@@ -79,6 +79,11 @@ class ImageData:
         """uint8 pixels to what a network sees, float32."""
         return to_input(pixels, self.normalization)
 
+    def spread(self, count: int) -> torch.Tensor:
+        """Up to so many training images as a network takes them, evenly spread over the whole set."""
+        count = min(count, len(self.train_x))
+        return self.to_input(self.train_x[torch.arange(count) * len(self.train_x) // count])
+
     def fed(self, normalization: str = SYMMETRIC, flip: bool | None = None) -> ImageData:
         """The same images with another normalization and, unless it is None, another `flip`. Raises BankwiseError where
         these images cannot be normalized so."""

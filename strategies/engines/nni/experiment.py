@@ -31,11 +31,10 @@ from bankwise.search_space.files import write_text
 from bankwise.search_space.imports import check_permitted
 from bankwise.search_space.limits import Limits
 from bankwise.search_space.locks import is_left_by_lock
-from bankwise.search_space.networks import build
 from bankwise.search_space.ranges import SEED, in_range
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.shape import NetworkShape
-from bankwise.search_space.trace import trace
+from bankwise.search_space.trace import shape_of
 from bankwise.strategies.budgeted import BudgetedSpace
 from bankwise.trainers.checkpoint import load_checkpoint
 from bankwise.trainers.identity import differences
@@ -92,8 +91,7 @@ class Experiment:
     @cached_property
     def shape(self) -> NetworkShape:
         self.find_code()
-        network = build(self.source.network, classes=self.classes, in_channels=self.input_shape[0])
-        return trace(network, self.source.network, self.input_shape, self.classes, self.source.keep)
+        return shape_of(self.source.network, self.input_shape, self.classes, self.source.keep)
 
     @cached_property
     def budgeted(self) -> BudgetedSpace:

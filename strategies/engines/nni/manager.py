@@ -16,6 +16,7 @@ from nni.experiment import Experiment, ExperimentConfig, RunMode
 from nni.runtime.log import silence_stdout
 
 from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.processes import lives
 from bankwise.strategies.engines.nni.listed import get, listed
 
 TRIES = 4  # NNI ends a web server of its own that does not answer within three seconds
@@ -44,11 +45,7 @@ class Manager:
         with contextlib.suppress(ChildProcessError):
             if os.waitpid(self.pid, os.WNOHANG)[0]:  # our own child has to be asked for its end
                 return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return lives(self.pid)
 
     def stop(self) -> None:
         """End it and its trials, which keep their checkpoints."""

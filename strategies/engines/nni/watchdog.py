@@ -12,6 +12,7 @@ import threading
 import time
 
 from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.processes import lives
 from bankwise.strategies.engines.nni.listed import listed
 
 log = logging.getLogger("bankwise.nni")
@@ -24,7 +25,7 @@ def watch(experiment: str) -> None:
 
 
 def _watch(experiment: str) -> None:
-    while (manager := _manager(experiment)) is None or _lives(manager):
+    while (manager := _manager(experiment)) is None or lives(manager):
         time.sleep(SECONDS)
     log.error("NNI's manager (process %d) is gone: the tuner ends", manager)
     os._exit(1)
@@ -35,13 +36,3 @@ def _manager(experiment: str) -> int | None:
         return listed().get(experiment, {}).get("pid")
     except BankwiseError:  # just being written
         return None
-
-
-def _lives(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
