@@ -61,7 +61,7 @@ def convert(
     as_json: options.Json = False,
 ) -> None:
     """Compress a trained network without training it: every layer's best fit under the budget."""
-    from bankwise import converting
+    from bankwise import converting, trained
     from bankwise.cli import settings
     from bankwise.cli.output import console, print_json, say, tell_images
     from bankwise.cli.plan_tables import print_report
@@ -76,7 +76,7 @@ def convert(
         raise BankwiseError(f"--split {split}: of images, which --data names")
     if vector_bits not in VECTOR_BITS:
         raise BankwiseError(f"--vector-bits {vector_bits} is not one of {', '.join(map(str, VECTOR_BITS))}")
-    trained = converting.open_trained(
+    opened = trained.open_trained(
         model,
         weights=weights,
         checkpoint=checkpoint,
@@ -88,19 +88,19 @@ def convert(
         allow_code=allow_code,
     )
     if out is None:
-        out = Path(f"{trained.shape.network.replace(':', '-')}.bankwise")
+        out = Path(f"{opened.shape.network.replace(':', '-')}.bankwise")
     wanted = None if kinds is None else [kind.strip() for kind in kinds.split(",")]
     with Steps() as steps:
         done = converting.convert(
-            trained, None, budget, out, kinds=wanted, vector_bits=vector_bits, split=split, on_progress=steps
+            opened, None, budget, out, kinds=wanted, vector_bits=vector_bits, split=split, on_progress=steps
         )
     result = done.to_dict()
     if as_json:
         print_json(result)
         return
     screen = console()
-    if trained.data is not None:
-        tell_images(*trained.data.lines())
+    if opened.data is not None:
+        tell_images(*opened.data.lines())
     print_report(done.report, result["plan"], {}, screen)
     say(screen, *_lines(result))
 

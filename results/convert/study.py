@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bankwise.converting import Trained, open_trained, packed, weight_bits
+from bankwise.converting import packed, weight_bits
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.errors import InfeasibleBudget
 from bankwise.search_space.families import Choice, Composite, Integer
@@ -33,6 +33,7 @@ from bankwise.search_space.plan import Plan
 from bankwise.search_space.price import price
 from bankwise.search_space.targets.file.container import decode
 from bankwise.strategies.conversion import Candidates, candidates, conversion_kinds
+from bankwise.trained import Trained, open_trained
 from bankwise.trainers.data import load_data
 from bankwise.trainers.evaluate import accuracy
 from bankwise.trainers.loop import train

@@ -28,7 +28,8 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.families.choice import Choice, Codes, Operations
 from bankwise.search_space.families.in_c import MergedBank, Packed, Plane
 from bankwise.search_space.families.mixer import Mixer
-from bankwise.search_space.families.stacked import NearestFilters, Stacked
+from bankwise.search_space.families.nearest_filters import NearestFilters
+from bankwise.search_space.families.stacked import Stacked
 from bankwise.search_space.families.uniform_rule import SameNumber, UniformRule
 from bankwise.search_space.part import Part
 from bankwise.search_space.shape import LayerShape

@@ -9,12 +9,12 @@ import zipfile
 import pytest
 import torch
 
-from bankwise.converting import open_trained
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.families import Composite
 from bankwise.search_space.networks import build
 from bankwise.search_space.plan import Plan
 from bankwise.search_space.targets.file.container import read
+from bankwise.trained import open_trained
 from bankwise.trainers.task import TaskSource
 from bankwise.weights import load_weights
 

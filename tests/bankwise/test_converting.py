@@ -7,12 +7,13 @@ import sys
 import pytest
 import torch
 
-from bankwise.converting import convert, open_trained
+from bankwise.converting import convert
 from bankwise.inputs import take
 from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.shape import LayerShape
 from bankwise.search_space.targets.file.container import load
 from bankwise.strategies.sensitivity import LEAST_ENERGY, channel_energies
+from bankwise.trained import open_trained
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import TaskSource, train_uncompressed
 

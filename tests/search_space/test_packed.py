@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from bankwise import BankwiseError, Child, convert, load, pack, plan, save
-from bankwise.converting import open_trained
 from bankwise.search_space.families import choice_from_code
 from bankwise.search_space.packed import unrounded
 from bankwise.search_space.packing import pack as pack_codes
 from bankwise.search_space.targets.file.container import encode
+from bankwise.trained import open_trained
 
 IMAGES = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
