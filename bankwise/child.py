@@ -37,7 +37,8 @@ class Child(nn.Module):
     `network` is a reference (`bankwise.search_space.networks`) or a module, which is copied and whose weights the child
     starts from, so that it may be trained before. A flipped sign changes a layer's output more than running means of
     batch norms can follow. So the child keeps the latest `batches` batches that it was trained on, and going from
-    `train()` to `eval()` it estimates its norms anew on them.
+    `train()` to `eval()` it estimates its norms anew on them. Before any training its norms are those of the network,
+    which was of other weights: `recalibrate` estimates them.
 
     It is called as the network is and gives what that gives: logits, or losses by name of a detector in training and
     boxes in evaluation. The first argument is the images, a tensor or a list of them; in evaluation the network must

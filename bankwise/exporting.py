@@ -60,7 +60,7 @@ def export(
     """
     folder = RunFolder(run)
     form = make_target(target, network)
-    check_options(form.name, activations, name)
+    check_options(form.name, activations, name, data)
     if name is not None:
         check_identifier(name)
     accuracies = _accuracies(folder)

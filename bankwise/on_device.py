@@ -11,7 +11,7 @@ from torch import nn
 
 from bankwise.reading_back import data_of, fitting_images, model_of
 from bankwise.run_folder import RunFolder
-from bankwise.search_space.errors import BankwiseError
+from bankwise.search_space.errors import BankwiseError, short
 from bankwise.search_space.normalization import to_input
 from bankwise.search_space.targets.c.target import ACTIVATIONS, CTarget
 from bankwise.search_space.targets.file.container import ModelFile
@@ -34,8 +34,10 @@ class DeviceAccuracy:
     metric: str = "accuracy"
 
 
-def check_options(target: str, activations: str, name: str | None) -> None:
-    """BankwiseError for what only C sources have."""
+def check_options(target: str, activations: str, name: str | None, data: object = None) -> None:
+    """BankwiseError for what only C sources have, and for data that nothing is calibrated on."""
+    if data is not None and activations == ACTIVATIONS[0]:
+        raise BankwiseError(f"data {short(data)}: of the target {CTarget.name!r} with int8 activations, nothing else")
     if target != CTarget.name:
         for option, value, usual in (("activations", activations, ACTIVATIONS[0]), ("name", name, None)):
             if value != usual:

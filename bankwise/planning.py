@@ -72,6 +72,7 @@ def plan(
     shape = _shape(network, space, input_shape, classes)
     module = network if isinstance(network, nn.Module) else None
     asked = None if chip is None else make_chip(chip)
+    _check_accounting(budget, accounting)
     counted = make_accounting(accounting or ("file" if asked is None else DEVICE))
     if budget is None:
         if asked is None:
@@ -130,7 +131,7 @@ def solve(
     space: SearchSpace | NetworkShape,
     budget: Limits | Budget | str | int,
     *,
-    accounting: str | Accounting = "file",
+    accounting: str | Accounting | None = None,
     max_ram: int | None = None,
     max_ops: int | None = None,
 ) -> Plan:
@@ -145,9 +146,17 @@ def solve(
     True
     """
     shape = _shape(space)
-    limits = _limits(budget, shape, make_accounting(accounting), max_ram, max_ops)
+    _check_accounting(budget, accounting)
+    limits = _limits(budget, shape, make_accounting(accounting or "file"), max_ram, max_ops)
     limited = BudgetedSpace(_space(space, shape, None, limits.budget.bytes), limits)
     return limited.plan(limited.solve(weighted_capture(limited)))
+
+
+def _check_accounting(budget: object, accounting: str | Accounting | None) -> None:
+    """Raises BankwiseError where a budget that has an accounting is to be counted by another."""
+    own = budget.budget if isinstance(budget, Limits) else budget
+    if accounting is not None and isinstance(own, Budget) and make_accounting(accounting).name != own.accounting:
+        raise BankwiseError(f"accounting {make_accounting(accounting).name!r}: the budget is one of {own.accounting!r}")
 
 
 def _shape(
@@ -156,7 +165,11 @@ def _shape(
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
 ) -> NetworkShape:
+    if isinstance(network, SearchSpace | NetworkShape) and (input_shape, classes) != (None, None):
+        raise BankwiseError("input_shape and classes: the network was traced with its own already")
     if isinstance(network, SearchSpace):
+        if settings is not None:
+            raise BankwiseError("space: the network is a SearchSpace, which says what layers may be")
         return network.shape
     keep = settings.keep if settings is not None else ()
     input_shape = typed(tuple[int, int, int] | None, input_shape, "input_shape")
@@ -192,6 +205,8 @@ def _limits(
     max_ops: int | None,
 ) -> Limits:
     if isinstance(budget, Limits):
+        if max_ram is not None or max_ops is not None:
+            raise BankwiseError("max_ram and max_ops are those of the Limits: say them there")
         return budget
     parsed = budget if isinstance(budget, Budget) else Budget.parse(budget, shape, accounting)
     return Limits(parsed, max_ram, max_ops)

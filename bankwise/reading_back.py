@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from bankwise.inputs import fed_as, take
-from bankwise.recorded import as_in_run, values_in
+from bankwise.recorded import as_in_run, claims_run, values_in
 from bankwise.run_folder import RunFolder
 from bankwise.search_space.arguments import typed_arguments
 from bankwise.search_space.errors import BankwiseError, unknown
@@ -84,10 +84,13 @@ def evaluate(
     path = model_of(path)
     file, folder = read(path, allow_code, network), path.parent
     summary, settings = values_in(folder / "summary.json"), values_in(folder / "settings.json")
-    if split == "validation" and summary.get("file_bytes") == file.size:
+    own = summary.get("file_bytes") == file.size
+    if split == "validation" and own:
         data = as_in_run(data, file.plan.network, settings or summary)
     images = _images(path, file, data, split, normalization, network)
     _check(path, file, images, summary)
+    if own and claims_run(data, settings, split):
+        _check_same(path, images, settings, split)
     cost = price(file.shape, file.plan)
     recorded = _metric_of_run(settings)
     with code_in_files(allow_code, () if metric is None else (reference_of("metric", metric),)):
@@ -105,7 +108,7 @@ def evaluate(
         file_bytes=file.size,
         paper_bits=cost.paper_bits,
         paper_bits_per_weight=cost.paper_bits_per_weight,
-        beside=_beside(summary, settings, file, images, split),
+        beside=_beside(summary, settings, file, images, split, measured.name),
     )
 
 
@@ -177,6 +180,17 @@ def _check(path: str | Path, file: ModelFile, data: ImageData, summary: Mapping[
     recorded.check(data.images, repr(str(path)), f"data set {data.name!r}")
 
 
+def _check_same(path: Path, images: ImageData, settings: Mapping[str, Any], split: str) -> None:
+    """Raises BankwiseError where images by the run's own description are others than those that it recorded."""
+    identity = settings.get("identity")
+    known = identity.get("checksums") if isinstance(identity, dict) else None
+    if isinstance(known, dict) and known.get(split) not in (None, images.identity()["checksums"][split]):
+        raise BankwiseError(
+            f"the {split} images of {images.name!r} are others than those of the run {str(path.parent)!r}: name the "
+            "run's own by --data, or copy the file out of its folder to measure it on these"
+        )
+
+
 def _text(value: object) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
@@ -188,10 +202,15 @@ def _metric_of_run(settings: Mapping[str, Any]) -> str:
 
 
 def _beside(
-    summary: Mapping[str, Any], settings: Mapping[str, Any], file: ModelFile, data: ImageData, split: str
+    summary: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    file: ModelFile,
+    data: ImageData,
+    split: str,
+    metric: str,
 ) -> dict[str, Any]:
-    """Budget, plan and baselines of the run that the file lies in; null where it lies alone, or other images were
-    measured there."""
+    """Budget, plan and baselines of the run that the file lies in; null where it lies alone, or other images or another
+    metric were measured there."""
     missing = {
         "budget_bytes": None,
         "plan": None,
@@ -199,7 +218,7 @@ def _beside(
         "uncompressed": {"accuracy": None, "bytes": file.shape.float_bytes},
     }
     try:
-        fits = summary["file_bytes"] == file.size and summary["data"] == data.name
+        fits = summary["file_bytes"] == file.size and summary.get("metric", metric) == metric
         fits = fits and settings["identity"]["checksums"][split] == data.identity()["checksums"][split]
         key = "test_accuracy" if split == "test" else "accuracy"
         found = {

@@ -11,6 +11,8 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.strict import parse_json
 from bankwise.trainers.task import TaskSource
 
+IN_PATHS = ("npz", "imagefolder")  # data sets that are named by a path
+
 
 def values_in(path: Path) -> dict[str, Any]:
     """What a JSON file of a run holds; nothing where there is none that can be read."""
@@ -28,6 +30,27 @@ def as_in_run(data: object, network: str, settings: Mapping[str, Any]) -> object
     recorded = settings.get("source")
     if not isinstance(described, TaskSource) or not isinstance(recorded, dict):
         return data
-    if (described.data, described.limit, described.validation) != (recorded.get("data"), None, None):
+    if described.limit is not None or described.validation is not None or not _same(described, recorded):
         return data
     return dataclasses.replace(described, limit=recorded.get("limit"), validation=recorded.get("validation"))
+
+
+def _same(described: TaskSource, recorded: Mapping[str, Any]) -> bool:
+    """Whether it is the recorded data, by any spelling of a path."""
+    known = recorded.get("data")
+    if described.data == known or not isinstance(known, str):
+        return described.data == known
+    (kind, _, path), (other, _, before) = described.data.partition(":"), known.partition(":")
+    return kind == other in IN_PATHS and Path(path).resolve() == Path(before).resolve()
+
+
+def claims_run(data: object, settings: Mapping[str, Any], split: str) -> bool:
+    """Whether the description says that `split` is the run's own: the same data and, of images that validate, the same
+    limit and share."""
+    recorded = settings.get("source")
+    if isinstance(data, str):
+        data = TaskSource("", data)
+    if not isinstance(data, TaskSource) or not isinstance(recorded, dict) or not _same(data, recorded):
+        return False
+    same = (data.limit, data.validation) == (recorded.get("limit"), recorded.get("validation"))
+    return split == "test" or same

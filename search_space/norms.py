@@ -18,10 +18,17 @@ from torch import nn
 from bankwise.search_space.modules import Norm
 from bankwise.search_space.vector import Storage, Vectors
 
+CONSTANT = 1e-6  # share of eps up to which a variance is rounding
+
 
 def folded_norm(norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch norm in evaluation is x scale + shift: scale = gamma / sqrt(var + eps), shift = beta - mean scale."""
-    scale = (norm.running_var + norm.eps).rsqrt()
+    """A batch norm in evaluation is x scale + shift: scale = gamma / sqrt(var + eps), shift = beta - mean scale.
+
+    A channel that does not vary, as behind a pruned filter, has scale 0 and shift beta: 1 / sqrt(eps) for a scale would
+    say nothing, and stretch the range in which all scales of the norm are stored.
+    """
+    constant = norm.running_var <= CONSTANT * norm.eps  # false of no number, which is to be seen
+    scale = (norm.running_var + norm.eps).rsqrt().masked_fill(constant, 0.0)
     if norm.weight is not None:
         scale = scale * norm.weight
     shift = -norm.running_mean * scale

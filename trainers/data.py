@@ -231,9 +231,9 @@ def split(
         val_set = read("validation", source.validation, np.arange(len(source.validation.labels)))
     train_set = read("training", train, keep)
 
-    height = train_set[0].shape[2]
+    side = min(train_set[0].shape[2:])
     if crop is None:
-        crop = height // 8 if height >= 32 else height // 14  # 4 for 32 x 32, 2 for 28 x 28, none for 8 x 8
+        crop = side // 8 if side >= 32 else side // 14  # 4 for 32 x 32, 2 for 28 x 28, none for 8 x 8
     return ImageData(
         name, classes, *train_set, *val_set, flip, crop, test_set, source.class_names, **_told(name, source)
     )

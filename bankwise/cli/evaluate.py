@@ -47,5 +47,6 @@ def evaluate(
         f"{result['images']:,} {split} images of "
         f"{result['data']}; "
         f"{result['file_bytes']:,} file bytes, {result['paper_bits']:,} paper bits "
-        f"({result['paper_bits_per_weight']:.4f} a weight), uncompressed {result['uncompressed']['bytes']:,} bytes",
+        f"({result['paper_bits_per_weight']:.4f} a compressed weight), "
+        f"uncompressed {result['uncompressed']['bytes']:,} bytes",
     )

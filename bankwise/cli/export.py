@@ -55,7 +55,7 @@ def export(
             f"{value_of(found.device, metric=found.metric)}, of the file {value_of(found.file, metric=found.metric)}",
         )
 
-    given = described(run, data, data_root)
+    given = None if data is None and data_root is None else described(run, data, data_root)
     path = export_run(
         run, output, seed, target=target, allow_code=allow_code, activations=activations, data=given, name=name,
         on_accuracy=told,

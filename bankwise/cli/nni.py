@@ -57,7 +57,7 @@ def init(
     concurrency: Annotated[int, _launch("Trials at a time.")] = 1,
     port: Annotated[int, _launch("Port of NNI's web page, for the command that is printed.")] = 8080,
     trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 8,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     teacher: Annotated[
         bool,
         Option("--teacher/--no-teacher", help="Train the uncompressed network once, to start and to learn from."),
@@ -82,19 +82,19 @@ def init(
         raise BankwiseError(
             f"--strategy {strategy} is for BudgetTuner; --tuner {tuner} is NNI's and searches by itself"
         )
-    layers = space.settings()
+    layers, chosen = space.settings(), recipe.made(SearchSettings().recipe, seed)
     experiment = nni_folder.init(
         folder,
         data.source(network, layers.keep),
         budget,
         Launch(tuner, strategy or DEFAULT, trials, concurrency, assessor),
-        recipe.made(SearchSettings().recipe, seed),
+        chosen,
         layers,
         accounting=accounting,
         max_ram=settings.size("--max-ram", max_ram),
         max_ops=settings.count("--max-ops", max_ops),
         trial_epochs=trial_epochs,
-        seed=seed,
+        seed=chosen.seed,
         teacher=teacher,
         encoding=encoding,
         tell=tell_images,

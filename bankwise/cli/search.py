@@ -31,7 +31,7 @@ def search(
     finalists: Annotated[int, Option(help="Plans of each that are trained in full; the best of all is exported.")] = 2,
     finalist_seeds: Annotated[int, Option(help="Full trainings of each finalist; their mean chooses.")] = 2,
     seeds: options.Seeds = 3,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     trial_epochs: Annotated[int, Option(help="Epochs of a trial.")] = 8,
     time: Annotated[
         str | None,
@@ -96,7 +96,7 @@ def search(
     from bankwise.search_space.imports import code_in_files
     from bankwise.side_by_side import usual
 
-    layers = space.settings()
+    layers, training = space.settings(), recipe.made(searching.SearchSettings().recipe, seed)
     chosen = searching.SearchSettings(
         strategy=strategy,
         engine=engine,
@@ -105,9 +105,9 @@ def search(
         finalists=finalists,
         finalist_seeds=finalist_seeds,
         seeds=seeds,
-        seed=seed,
+        seed=training.seed,
         trial_epochs=trial_epochs,
-        recipe=recipe.made(searching.SearchSettings().recipe, seed),
+        recipe=training,
         space=layers,
         max_ram=settings.size("--max-ram", max_ram),
         max_ops=settings.count("--max-ops", max_ops),

@@ -22,7 +22,7 @@ def train(
         Option("--teacher/--no-teacher", help="First train an uncompressed network a seed, to start and learn from."),
     ] = True,
     seeds: options.Seeds = 1,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     side_by_side: options.SideBySide = None,
     recipe: options.RecipeOptions,
     allow_code: options.AllowCode = False,
@@ -44,7 +44,7 @@ def train(
     with Display() as display:
         result = train_plan(
             given, data.source(given.network, given.keep), out, chosen,
-            seeds=seeds, seed=seed, teacher=teacher, on_progress=display,
+            seeds=seeds, seed=chosen.seed, teacher=teacher, on_progress=display,
             side_by_side=usual(chosen) if side_by_side is None else side_by_side,
         )  # fmt: skip
     summary = result.to_dict()

@@ -171,3 +171,19 @@ def test_the_data_sets_known_by_name_are_what_they_hold(data_root):
     for name in ("digits", "cifar10", "fashion-mnist"):
         data = load_data(name, root=data_root, limit=100)
         assert inputs_of(name) == (data.input_shape, data.classes)
+
+
+def test_arguments_that_contradict_are_refused():
+    shape = plan("tiny").shape
+    for given, words in (
+        (dict(budget=Limits(Budget(900)), max_ram=10), "max_ram and max_ops are those of the Limits"),
+        (dict(budget=Budget(900), accounting="paper"), "accounting 'paper': the budget is one of 'file'"),
+        (dict(budget=900, input_shape=(3, 32, 32)), "was traced with its own"),
+        (dict(budget=900, classes=5), "was traced with its own"),
+    ):
+        with pytest.raises(BankwiseError, match=words):
+            plan(shape, **given)
+    with pytest.raises(BankwiseError, match="is a SearchSpace, which says"):
+        plan(SearchSpace(shape), 900, space=SpaceSettings())
+    with pytest.raises(BankwiseError, match="one of 'file'"):
+        solve(shape, Budget(900), accounting="paper")

@@ -271,3 +271,57 @@ def test_export_to_c_into_a_file_is_one_line(cli, copied, tmp_path):
     (tmp_path / "there").write_text("mine")
     assert "there" in cli.bad("export", copied, "--target", "c", "--out", tmp_path / "there")
     assert (tmp_path / "there").read_text() == "mine" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_evaluate_measures_no_other_images_in_place_of_the_run_s_own(cli, tmp_path, monkeypatch):
+    """A path is the run's by any spelling; what lies there now must be what the run recorded."""
+    rng = np.random.default_rng(0)
+
+    def write(folder, count):
+        folder.mkdir(exist_ok=True)
+        sets = {f"x_{part}": rng.integers(0, 255, (count, 8, 8, 1), dtype=np.uint8) for part in ("train", "test")}
+        sets |= {f"y_{part}": np.arange(count) % 3 for part in ("train", "test")}
+        np.savez(folder / "d.npz", **sets)
+
+    write(tmp_path / "here", 60)
+    write(tmp_path / "there", 90)
+    monkeypatch.chdir(tmp_path / "here")
+    report = cli.call("plan", "--network", "tiny", "--data", "npz:d.npz", "--budget", "1200", "--out", "plan.yaml")
+    assert report.code == 0, report.err
+    options = ("--limit", 36, "--epochs", 1, "--no-teacher", "--out", "run")
+    made = cli.call("train", "--plan", "plan.yaml", "--data", "npz:d.npz", *options)
+    assert made.code == 0, made.err
+    run = tmp_path / "here" / "run"
+    own = cli.call("evaluate", run, "--split", "validation", "--json").json
+    for spelled in ("npz:./d.npz", f"npz:{tmp_path / 'here' / 'd.npz'}"):
+        again = cli.call("evaluate", run, "--split", "validation", "--data", spelled, "--json").json
+        assert (again["images"], again["accuracy"]) == (own["images"], own["accuracy"]) and own["images"] < 12
+    assert cli.call("evaluate", run, "--json").json["images"] == 60
+    monkeypatch.chdir(tmp_path / "there")
+    assert "the test images of 'npz:d.npz' are others than those of the run" in cli.bad("evaluate", run)
+    assert "the validation images" in cli.bad("evaluate", run, "--split", "validation")
+    shutil.copy(run / "model.bankwise", tmp_path / "alone.bankwise")
+    assert cli.call("evaluate", tmp_path / "alone.bankwise", "--data", "npz:d.npz", "--json").json["images"] == 90
+
+
+def test_baselines_of_another_metric_do_not_stand_beside(cli, finished):
+    values = cli.call("evaluate", finished[0], "--metric", "macro-f1", "--json").json
+    assert values["metric"] == "macro-f1" and values["baseline_uniform"] is None
+    assert values["uncompressed"]["accuracy"] is None
+
+
+def test_a_recipe_file_says_the_seed_where_no_option_does(cli, finished, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("seed: 7\nepochs: 1\n")
+    plan, seeds = finished[0] / "plan.yaml", {}
+    for name, options in {"file": (), "option": ("--seed", 3)}.items():
+        arguments = ("--data", "digits", "--limit", 100, "--no-teacher", "--recipe", tmp_path / "recipe.yaml")
+        done = cli.call("train", "--plan", plan, *arguments, *options, "--out", tmp_path / name)
+        assert done.code == 0, done.err
+        seeds[name] = json.loads((tmp_path / name / "settings.json").read_text())["seed"]
+    assert seeds == {"file": 7, "option": 3}
+
+
+def test_data_that_nothing_is_calibrated_on_are_refused(cli, finished, tmp_path):
+    for options in (("--target", "onnx"), ("--target", "c"), ()):
+        line = cli.bad("export", finished[0], *options, "--data", "cifar10", "--out", tmp_path / "made")
+        assert "int8 activations" in line and not (tmp_path / "made").exists()

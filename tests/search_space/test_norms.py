@@ -107,3 +107,23 @@ def test_a_copied_child_is_rounded_on_its_own():
     train(other)
     x = torch.randn(4, 1, 8, 8)
     assert not torch.equal(child.eval()(x), other.eval()(x))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_channel_that_does_not_vary_has_no_scale_and_stretches_no_range(bits):
+    """As behind a pruned filter: with 1 / sqrt(eps) among them the scales would be stored in steps of 1.6."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8).eval()
+    for one in (norm.weight.data, norm.running_var):
+        one.uniform_(0.5, 1.5)
+    norm.bias.data.normal_()
+    norm.running_mean[3], norm.running_var[3] = 0.25, 0.0
+    x = torch.randn(2, 8, 3, 3)
+    x[:, 3] = 0.25
+    scale, shift = folded_norm(norm)
+    assert scale[3] == 0 and shift[3] == norm.bias[3]
+    torch.testing.assert_close(x * scale[:, None, None] + shift[:, None, None], norm(x))
+    step = float(scale.detach().max()) / (2**bits - 1)
+    assert (VECTORS[f"v{bits}"].scale.rounded(scale) - scale).abs().max() <= 0.51 * step
+    round_norm(norm, VECTORS["v4"])
+    assert torch.isfinite(norm(x)).all()

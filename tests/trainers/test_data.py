@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from bankwise.inputs import take
 from bankwise.search_space.errors import BankwiseError
 from bankwise.trainers.data import data_in_memory, load_data, to_input
 from bankwise.trainers.data_sets import DATA_SETS, data_set_help, find_data_set
@@ -348,3 +349,10 @@ def test_one_class_and_classes_without_images_are_warned_of():
     assert not any(line.startswith("warning") for line in full.lines())
     gaps = dataclasses.replace(full, train_y=full.train_y * 0 + 2, class_names=names)
     assert "warning: no training image of 3 of the 4 classes: ant, bee, dog" in gaps.lines()
+
+
+def test_images_are_moved_by_a_share_of_their_shorter_side():
+    """Of narrow images crops by a share of the height would leave little, or nothing."""
+    labels = np.arange(60) % 3
+    for shape, crop in (((49, 10), 0), ((10, 49), 0), ((64, 16), 1), ((32, 32), 4), ((28, 40), 2)):
+        assert take("tiny", (np.zeros((60, *shape, 1), np.uint8), labels)).data.crop == crop, shape

@@ -25,10 +25,12 @@ SideBySide = Annotated[
     ),
 ]
 Seed = Annotated[
-    int,
+    int | None,
     Option(
         help="Seed of everything: the same seed gives the same result on one kind of machine with as many --threads; "
-        "others round otherwise, and a search may find another plan. A run records them."
+        "others round otherwise, and a search may find another plan. A run records them. Default: that of the recipe "
+        "file, else 0.",
+        show_default=False,
     ),
 ]
 Recipe = Annotated[
@@ -119,9 +121,10 @@ class RecipeOptions:
     metric: MetricName = None
     class_weights: ClassWeights = None
 
-    def made(self, base: TrainingRecipe, seed: int) -> TrainingRecipe:
-        """`base`, overridden by the file and then by the options that are given."""
+    def made(self, base: TrainingRecipe, seed: int | None) -> TrainingRecipe:
+        """`base`, overridden by the file and then by the options that are given; `seed` is one of these."""
         from bankwise.cli.settings import make_recipe
 
-        in_range(0, SEED, seed=seed)
-        return make_recipe(self.recipe, base, given(self, "recipe") | {"seed": seed})
+        found = make_recipe(self.recipe, base, given(self, "recipe") | {"seed": seed})
+        in_range(0, SEED, seed=found.seed)
+        return found

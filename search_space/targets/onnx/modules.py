@@ -57,9 +57,10 @@ class Packed(nn.Module):
 
 
 def _logits(output: object) -> torch.Tensor:
-    logits = logits_of(output)
+    logits = None if isinstance(output, tuple | list) and len(output) > 1 else logits_of(output)
     if logits is None:
-        raise BankwiseError(f"gives {type(output).__name__}, only one that gives a tensor, logits, is written as ONNX")
+        given = f"{len(output)} outputs" if isinstance(output, tuple | list) else type(output).__name__
+        raise BankwiseError(f"gives {given}, only one that gives a tensor, logits, is written as ONNX")
     return logits
 
 

@@ -239,16 +239,18 @@ def test_attention_is_written_in_operators_of_onnx(capfd):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_network_of_several_outputs_is_one_line(name, tmp_path):
+@pytest.mark.parametrize(("several", "words"), [(False, "dict"), (True, "2 outputs")])
+def test_a_network_of_several_outputs_is_one_line(name, several, words, tmp_path):
     class Segments(Two):
         def forward(self, x):
-            return {"out": super().forward(x)}
+            out = super().forward(x)
+            return (out, out) if several else {"out": out}
 
     module = Segments()
     shape = trace(module, IN_MEMORY, (3, 8, 8), 4, any_output=True)
     plan = Plan(IN_MEMORY, (3, 8, 8), 4, {layer.name: Binary() for layer in shape.layers})
     codes = pack(build_child(module, shape, plan, 0).eval(), shape, plan)
-    with pytest.raises(BankwiseError, match="^network 'in-memory': gives dict, only one that gives a tensor"):
+    with pytest.raises(BankwiseError, match=f"^network 'in-memory': gives {words}, only one that gives a tensor"):
         make_target(name, module).save(tmp_path / "model.onnx", shape, plan, codes)
     assert not list(tmp_path.iterdir())
 
