@@ -108,7 +108,7 @@ def evaluate(
         file_bytes=file.size,
         paper_bits=cost.paper_bits,
         paper_bits_per_weight=cost.paper_bits_per_weight,
-        beside=_beside(summary, settings, file, images, split, measured.name),
+        beside=_beside(summary, settings, file, images, split, measured.name, str(RunFolder(folder).plan)),
     )
 
 
@@ -208,9 +208,10 @@ def _beside(
     data: ImageData,
     split: str,
     metric: str,
+    plan: str,
 ) -> dict[str, Any]:
-    """Budget, plan and baselines of the run that the file lies in; null where it lies alone, or other images or another
-    metric were measured there."""
+    """Budget, the file of the plan and baselines of the run that the file lies in; null where it lies alone, or other
+    images or another metric were measured there."""
     missing = {
         "budget_bytes": None,
         "plan": None,
@@ -225,6 +226,6 @@ def _beside(
             name: summary[name] and {"accuracy": summary[name][key], "bytes": summary[name]["bytes"]}
             for name in ("baseline_uniform", "uncompressed")
         }
-        return {"budget_bytes": summary["budget_bytes"], "plan": summary["plan"], **found} if fits else missing
+        return {"budget_bytes": summary["budget_bytes"], "plan": plan, **found} if fits else missing
     except (KeyError, TypeError):
         return missing

@@ -34,8 +34,9 @@ SEEDS = (0, 1, 2)
 COUNTS = {"training": 4000, "validation": 500, "test": 1000}  # scenes
 EPOCHS, RATE = 3, 1e-2  # the better of 4e-3 and 1e-2 for a float network on the validation scenes
 FLOAT, PLANNED, UNIFORM, NARROWER = "float32", "plan of `bankwise.plan`", "best uniform plan", "narrower, 1-bit"
-BUDGETS = {8: (PLANNED, UNIFORM, NARROWER), 16: (PLANNED, UNIFORM)}  # KiB: methods
-SHORT = {PLANNED: "plan", UNIFORM: "uniform", NARROWER: "narrower"}
+EIGHT_BITS = "plan, scales and shifts of 8 bits"
+BUDGETS = {8: (PLANNED, EIGHT_BITS, UNIFORM, NARROWER), 16: (PLANNED, EIGHT_BITS, UNIFORM)}  # KiB: methods
+SHORT = {PLANNED: "plan", EIGHT_BITS: "plan-v8", UNIFORM: "uniform", NARROWER: "narrower"}
 ONE_BIT = SpaceSettings(("binary",), ("binary", "int4", "int8"), ("binary", "int4", "int8"))
 SHOWN, SURE = 6, 0.4  # scenes of the picture, and the least score of boxes in it
 
@@ -54,7 +55,7 @@ def planned(method: str, kib: int) -> tuple[float, Plan]:
     budget, width = kib * 1024, 1.0
     if method == NARROWER:
         width = next(step / 100 for step in range(100, 0, -1) if _fits(step / 100, budget))
-    settings = ONE_BIT if method == NARROWER else None
+    settings = {NARROWER: ONE_BIT, EIGHT_BITS: SpaceSettings(vectors=("v8",))}.get(method)
     report = plan(detector(width), budget, space=settings, input_shape=INPUT, classes=CLASSES)
     found = report.uniform if method == UNIFORM else report
     if found is None or found.plan is None:
