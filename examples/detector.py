@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
-from bankwise import Child, load, plan, save
+from bankwise import Child, SpaceSettings, load, plan, save
 from bankwise.search_space.torchvision_import import import_torchvision
 from bankwise.trainers.data import load_data
 from examples.scenes import SIDE, Scenes, make_scenes
@@ -97,7 +97,8 @@ def main(path: str = "runs/detector.bankwise", epochs: int = 8, count: int = 200
     held_out = make_scenes(data.val_x, data.val_y, count // 4, seed=1)
     network = detector()
     train(network, scenes, epochs)
-    child = Child(network, plan(network, "16KiB", input_shape=INPUT, classes=CLASSES).plan)
+    finer = SpaceSettings(vectors=("v8",))  # the biases of the heads place boxes
+    child = Child(network, plan(network, "16KiB", space=finer, input_shape=INPUT, classes=CLASSES).plan)
     train(child, scenes, epochs)
     found = score(load(save(child, path), network=detector()), held_out)
     size = Path(path).stat().st_size
