@@ -42,9 +42,10 @@ def test_the_defaults_are_those_of_a_search_from_python():
     settings, parameters = SearchSettings(), {
         parameter.name: parameter for parameter in typer.main.get_command(app).commands["search"].params
     }  # fmt: skip
-    for name in ("strategy", "engine", "trials", "uniform_trials", "finalists", "finalist_seeds", "seeds", "seed",
+    for name in ("strategy", "engine", "trials", "uniform_trials", "finalists", "finalist_seeds", "seeds",
                  "trial_epochs", "architecture_epochs"):  # fmt: skip
         assert parameters[name].default == getattr(settings, name), name
+    assert parameters["seed"].default is None and settings.seed == 0  # the recipe file's, else that
     recipe = settings.recipe.to_dict()
     for name in recipe.keys() & parameters.keys() - {"seed", "threads", "augment", "class_weights"}:
         assert parameters[name].default is None and parameters[name].help.endswith(f"Default: {recipe[name]}."), name

@@ -125,6 +125,7 @@ class RecipeOptions:
         """`base`, overridden by the file and then by the options that are given; `seed` is one of these."""
         from bankwise.cli.settings import make_recipe
 
+        in_range(0, SEED, seed=seed)
         found = make_recipe(self.recipe, base, given(self, "recipe") | {"seed": seed})
         in_range(0, SEED, seed=found.seed)
         return found

@@ -68,7 +68,11 @@ def start(config: Path, port: int, note: Callable[[str], None], id: str | None =
     """
     silence_stdout()
     for tried in range(TRIES):
-        experiment = Experiment(ExperimentConfig.load(config), id)
+        with FileLock(
+            _one_at_a_time(), timeout=END
+        ):  # on a fresh machine NNI writes a file, and others read half of it
+            loaded = ExperimentConfig.load(config)
+        experiment = Experiment(loaded, id)
         if id is not None:
             experiment._action = "resume"  # what nnictl does: `resume` itself would tie the manager to this process
         note(experiment.id)

@@ -205,7 +205,7 @@ def test_a_failed_plan_is_proposed_again_twice_and_then_given_up(tight):
 @pytest.mark.parametrize(
     ("result", "again", "reason"),
     [
-        ({"accuracy": math.nan}, False, "accuracy nan is not a number"),
+        ({"accuracy": math.nan}, False, "accuracy nan is not a finite number"),
         ({"accuracy": None}, True, "it reported no accuracy"),
         ({"loss": 1.0}, True, "it reported no accuracy"),
         ({}, True, "it reported no accuracy"),
