@@ -77,7 +77,8 @@ def evaluate(
     a limit or a validation share of its own. Images of a folder are resized to what the file takes. `allow_code`
     imports and runs a network of the user's own, `network` is the module where the file is of one in memory.
 
-    Raises BankwiseError where file and data do not fit: other images, another normalization or other classes.
+    Raises BankwiseError where file and data do not fit: other images, another normalization or other classes; or where
+    what the run's own description names now is not what the run recorded, by its checksums.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)

@@ -332,13 +332,13 @@ def read_trials(folder: RunFolder, phase: str) -> list[Trial]:
         raise BankwiseError(f"{str(ledger)!r} is damaged (it has no whole line); delete it and run again to resume")
     found = [(one.plan, one.metrics) for one in Trials.read(ledger).results if one.metrics is not None]
     trials = [Trial(phase, i, plan, float(metrics["accuracy"]), metrics) for i, (plan, metrics) in enumerate(found)]
-    ranks = _ranks(folder, phase)
-    for i, trial in enumerate(trials):
-        rank = ranks.get(tuple(trial.plan.codes.values()))
+    places = {tuple(trial.plan.codes.values()): i for i, trial in enumerate(trials)}
+    for codes, rank in _ranks(folder, phase).items():
         files = sorted(folder.checkpoints.glob(f"{phase}-finalist-{rank}-seed*.json"))
         full = [float(folder.measured(file)["accuracy"]) for file in files]
-        if full:
-            trials[i] = dataclasses.replace(trial, full=statistics.fmean(full))
+        if full and codes in places:
+            place = places[codes]
+            trials[place] = dataclasses.replace(trials[place], full=statistics.fmean(full))
     return trials
 
 
