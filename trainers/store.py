@@ -3,6 +3,7 @@
 STORE/KEY/trial.json      the trial's record: running, finished, failed, ... and every epoch's report
 STORE/KEY/checkpoint.pt   what an unfinished trial goes on from, to the bit
 STORE/KEY/lock            locked by the process that works on the trial
+STORE/KEY/asked           locked by one that asks whether another does
 
 KEY names a plan, a recipe and what else the result depends on.
 """
@@ -236,15 +237,16 @@ def _settled(place: Path) -> TrialRecord | None:
     record = _read(place)
     if record is None or record.status != RUNNING:
         return record
-    lock = FileLock(place / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return record
-    try:
-        record = _read(place)  # it may have ended between the first look and the lock
-    finally:
-        lock.release()
+    with FileLock(place / "asked"):  # or two that ask at once would take each other for that process
+        lock = FileLock(place / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return record
+        try:
+            record = _read(place)  # it may have ended between the first look and the lock
+        finally:
+            lock.release()
     if record is None or record.status != RUNNING:
         return record
     return dataclasses.replace(record, status=DIED, reason="its process died")

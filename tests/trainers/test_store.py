@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,16 @@ def slow_trial(folder: Path, plan, seconds: float) -> None:
     torch.set_num_threads(1)
     task = make_task("tiny", load_data("digits", limit=200), RECIPE)
     TrialStore(folder).run(task, plan, RECIPE, lambda epoch: time.sleep(seconds))
+
+
+def test_two_that_ask_at_once_do_not_take_each_other_for_the_process(plan, tmp_path):
+    store, record = TrialStore(tmp_path), TrialRecord(plan, "running")
+    place = store.place(plan, RECIPE)
+    place.mkdir()
+    (place / "trial.json").write_text(json.dumps(record.to_dict()))
+    with ThreadPoolExecutor(4) as pool:
+        found = [one.status for one in pool.map(lambda _: store.record(plan, RECIPE), range(200))]
+    assert found == ["died"] * 200
 
 
 def test_processes_take_turns_and_a_killed_one_is_seen(task, plan, whole, tmp_path):
