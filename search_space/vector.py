@@ -210,6 +210,11 @@ class Vectors:
     shift: Storage
     coarse: bool = False
 
+    @property
+    def shared(self) -> bool:
+        """Whether all filters of a layer have one scale."""
+        return isinstance(self.scale, Shared)
+
     def kept(self, channels: int) -> float:
         """The share of energy that both leave, in closed form."""
         return (1 - self.scale.loss(channels, SCALE_SPREAD)) * (1 - self.shift.loss(channels, SHIFT_SPREAD))

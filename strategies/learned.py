@@ -17,7 +17,8 @@ class Constants:
 
     What a choice is worth is the log of the share of the weight's energy that it captures, and: `split` times the log
     of the parts that it cuts the kernel into, `bank` times the log of its bank's size, `dimension` times the log of its
-    sub-channels, and what its family has in `families` (0 where it is not there).
+    sub-channels, and what its family has in `families` (0 where it is not there). In a depthwise layer one scale for
+    all filters has `shared_depthwise` besides (results/vectors/depthwise.py).
     """
 
     weights: float = 0.0
@@ -29,6 +30,7 @@ class Constants:
     bank: float = 0.0
     dimension: float = 0.0
     families: Mapping[str, float] = field(default_factory=dict)
+    shared_depthwise: float = 0.0
 
     def __hash__(self) -> int:
         return hash((self.weights, self.positions, self.depth, tuple(sorted(self.families.items()))))
@@ -52,4 +54,5 @@ LEARNED = Constants(
         "subbit": -0.01,
         "composite": -0.012,
     },
+    shared_depthwise=-1.4,
 )

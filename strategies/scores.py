@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 
 from bankwise.search_space.families import Choice
+from bankwise.search_space.settings import is_depthwise
 from bankwise.search_space.shape import LayerShape
 from bankwise.search_space.space import SearchSpace
 from bankwise.strategies.budgeted import BudgetedSpace
@@ -32,7 +33,7 @@ Scores = list[np.ndarray]
 
 
 def log_rate(space: BudgetedSpace) -> Scores:
-    kept = _kept(space.space)
+    kept = _kept(space.space, LEARNED)
     return _allowed(
         space, _table(space.space, lambda layer, choice: math.log(choice.rate(layer)) + kept(layer, choice))
     )
@@ -44,16 +45,24 @@ def log_capture(space: BudgetedSpace, constants: Constants = LEARNED) -> Scores:
 
 @lru_cache(maxsize=8)  # one space under several budgets
 def _captures(space: SearchSpace, constants: Constants) -> Scores:
-    kept = _kept(space)
+    kept = _kept(space, constants)
     return _table(space, lambda layer, choice: _worth(layer, choice, constants) + kept(layer, choice))
 
 
-def _kept(space: SearchSpace) -> Callable[[LayerShape, Choice], float]:
+def _kept(space: SearchSpace, constants: Constants) -> Callable[[LayerShape, Choice], float]:
     """Log of the energy share that a choice's storage of vectors leaves; 0 where no choice says how."""
     bits = space.settings.vector_bits
     if all(choice.vectors is None for row in space.choices for choice in row):
         return lambda layer, choice: 0.0
-    return lambda layer, choice: math.log(choice.stored(bits).kept(layer.n)) if choice.has_vectors(layer) else 0.0
+
+    def kept(layer: LayerShape, choice: Choice) -> float:
+        if not choice.has_vectors(layer):
+            return 0.0
+        stored = choice.stored(bits)
+        lost = constants.shared_depthwise if stored.shared and is_depthwise(layer) else 0.0
+        return math.log(stored.kept(layer.n)) + lost
+
+    return kept
 
 
 def importances(space: BudgetedSpace, constants: Constants = LEARNED) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,13 +11,14 @@ from bankwise.search_space.basis.gaussian import largest_normal
 from bankwise.search_space.budget import Budget
 from bankwise.search_space.families import Binary, Integer, Stacked, Subbit, Tiled
 from bankwise.search_space.fits import LayerFits
+from bankwise.search_space.limits import Limits
 from bankwise.search_space.settings import SpaceSettings
 from bankwise.search_space.shape import LayerShape
 from bankwise.search_space.space import SearchSpace
 from bankwise.search_space.trace import shape_of
 from bankwise.search_space.vector import VECTORS
 from bankwise.strategies.budgeted import BudgetedSpace
-from bankwise.strategies.learned import Constants
+from bankwise.strategies.learned import LEARNED, Constants
 from bankwise.strategies.scores import importances, log_capture, log_rate, weighted_capture
 
 SHAPE = shape_of("tiny", (1, 8, 8), 10)
@@ -115,3 +117,26 @@ def test_coarse_vectors_take_what_they_lose_from_both_scores():
         for layer, row, (alone,) in zip(SHAPE.layers, score(whole), score(plain), strict=True):
             kept = [VECTORS[name].kept(layer.n) for name in ("v8", "v4", "s4")]
             assert row == pytest.approx(alone + np.log(kept)) and kept == sorted(kept, reverse=True)
+
+
+def test_one_scale_for_a_layer_costs_more_where_filters_see_one_channel():
+    """Of dscnn: in both scores what was learned of depthwise layers, and no other layer or storage has it."""
+    shape = shape_of("dscnn@0.5", (1, 8, 8), 10)
+    kinds, vectors = ("binary",), ("v8", "v4", "s8", "s4")
+    space = BudgetedSpace(SearchSpace(shape, SpaceSettings(kinds, kinds, kinds, vectors=vectors)), Budget(10**6))
+    told = dataclasses.replace(LEARNED, shared_depthwise=0.0)
+    for now, before in ((log_capture(space), log_capture(space, told)), (log_rate(space), None)):
+        for i, layer in enumerate(shape.layers):
+            stored = [choice.vectors or "v8" for choice in space.choices(i)]
+            expected = {name: LEARNED.shared_depthwise * (layer.groups > 1 and name[0] == "s") for name in vectors}
+            plain = before[i] if before else [math.log(VECTORS[name].kept(layer.n)) for name in stored]
+            assert now[i] - plain == pytest.approx([expected[name] for name in stored])
+
+
+@pytest.mark.parametrize("size", [1300, 1500, 2000])
+def test_the_closed_form_keeps_a_scale_for_every_depthwise_filter(size):
+    shape = shape_of("dscnn@0.5", (1, 28, 28), 10)
+    space = BudgetedSpace.of(shape, SpaceSettings(), Limits.of(Budget(size)))
+    plan = space.plan(space.solve(weighted_capture(space)))
+    stored = [plan.layers[layer.name].vectors for layer in shape.layers if layer.groups > 1]
+    assert len(stored) == 4 and "s4" not in stored
