@@ -54,5 +54,5 @@ LEARNED = Constants(
         "subbit": -0.01,
         "composite": -0.012,
     },
-    shared_depthwise=-1.4,
+    shared_depthwise=-1.49,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
@@ -18,13 +19,15 @@ from bankwise.search_space.shape import NetworkShape
 from bankwise.search_space.space import SearchSpace, SpaceSettings
 from bankwise.search_space.trace import shape_of, trace
 from bankwise.strategies.budgeted import BudgetedSpace
+from bankwise.strategies.learned import LEARNED
 from bankwise.strategies.scores import weighted_capture
 from examples.detector import CLASSES, INPUT, detector
 from results.detection import study as detection
+from results.vectors import depthwise
 from results.vectors import study as vectors
 
 ROOT = Path(__file__).resolve().parents[2] / "results"
-FILES = sorted(path for path in ROOT.rglob("results.json") if '"plan": {' in path.read_text())
+FILES = sorted(path for path in ROOT.rglob("*.json") if '"plan": {' in path.read_text())
 
 traced = lru_cache(maxsize=64)(shape_of)
 
@@ -56,7 +59,7 @@ def test_there_are_some():
     assert {path.relative_to(ROOT).parts[0] for path in FILES} >= {"ablations", "detection", "records", "vectors"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_stored_plan_takes_the_bytes_that_were_measured(file):
     for one in stored(json.loads(file.read_text())):
         plan = Plan.from_dict(one["plan"])
@@ -78,6 +81,15 @@ def test_the_plans_of_the_ways_to_store_vectors_are_those_of_now():
         plan = Plan.from_dict(found[vectors.name_of(setting, budget, way, 0)]["plan"])
         own = closed_form(shape_of_plan(plan, {}), budget, SpaceSettings(vectors=names))
         assert own.codes == plan.codes, (setting, budget, way)
+
+
+def test_what_is_known_of_depthwise_layers_is_what_their_trainings_ask_for():
+    found = json.loads((ROOT / "vectors" / "depthwise.json").read_text())
+    for setting in depthwise.SETTINGS:
+        for label, plan in depthwise.plans(setting.data).items():
+            assert all(Plan.from_dict(one["plan"]) == plan for one in found[f"{setting.data}: {label}"]), label
+    asked = [one for setting in depthwise.SETTINGS for one in depthwise.shared(found, setting.data)]
+    assert len(asked) == 8 and LEARNED.shared_depthwise == pytest.approx(statistics.fmean(asked), abs=0.01)
 
 
 @pytest.mark.parametrize("kib", detection.BUDGETS)
