@@ -7,7 +7,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from bankwise.trainers.group import Group
 from bankwise.trainers.layout import layout
 from bankwise.trainers.loss import make_loss, training_loss
 from bankwise.trainers.optimization import make_optimizer, make_schedule
-from bankwise.trainers.precision import in_bfloat16
+from bankwise.trainers.precision import careful, in_bfloat16
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.threads import threads_for, torch_threads
 
@@ -176,6 +176,8 @@ class _Run:
         self.loss = make_loss(recipe, data)
         self.history: list[EpochReport] = []
         self.amp = in_bfloat16(recipe.amp, device)
+        on_cpu = self.amp and device.type == "cpu"
+        self.care = careful(model, data.to_input(self.pixels[:1])) if on_cpu else nullcontext()
         self.mean = TailMean(model, recipe.average, recipe.epochs * self.steps) if recipe.average else None
 
     def epoch(self) -> None:
@@ -246,7 +248,7 @@ class _Run:
         images = self.data.to_input(pixels)
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp), self.care:
             logits = logits_of(self.parallel(images))
             assert logits is not None  # the rehearsal saw them
             loss = training_loss(logits.float(), labels, self.recipe, images, self.teacher, self.loss)
