@@ -49,7 +49,8 @@ class _IdleTapsInFloat32(TorchFunctionMode):
         self, function: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function != torch.conv2d or not _depthwise_with_idle_taps(*args, **kwargs):
+        idle = function is torch.conv2d and _depthwise_with_idle_taps(*args, **kwargs)
+        if not idle:
             return function(*args, **kwargs)
         self.met = True
         real = [value.float() if isinstance(value, torch.Tensor) else value for value in args]
