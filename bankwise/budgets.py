@@ -11,11 +11,9 @@ from torch import nn
 from bankwise.inputs import take
 from bankwise.progress import UNCOMPRESSED, OnProgress, Progress
 from bankwise.result import SearchResult
-from bankwise.run_folder import RunFolder
 from bankwise.search_settings import SearchSettings
 from bankwise.search_space.budget import UNITS
 from bankwise.search_space.errors import BankwiseError
-from bankwise.search_space.files import write_bytes
 from bankwise.search_space.sizes import split
 from bankwise.searching import check, search_in
 
@@ -65,19 +63,10 @@ def search_budgets(
     one = sum(epochs for phase, epochs in work.items() if phase != UNCOMPRESSED)
     for number, budget in enumerate(ordered):
         folder = Path(out) / budget
-        if results and not settings.searches_architectures:
-            _share(results[0].folder, folder)
+        first = results[0].folder if results and not settings.searches_architectures else None
         told = on_progress and _with_further(on_progress, one * (len(ordered) - number - 1))
-        results.append(search_in(inputs, budget, folder, settings, accounting, told, options, log, side_by_side))
+        results.append(search_in(inputs, budget, folder, settings, accounting, told, options, log, side_by_side, first))
     return results
-
-
-def _share(first: Path, folder: Path) -> None:
-    """The uncompressed networks of a finished run, where the folder has none of its own."""
-    ours = RunFolder(folder).checkpoints
-    for checkpoint in RunFolder(first).checkpoints.glob("uncompressed-*.pt"):
-        if not (ours / checkpoint.name).exists():
-            write_bytes(ours / checkpoint.name, checkpoint.read_bytes())
 
 
 def _with_further(on_progress: OnProgress, epochs: int) -> OnProgress:

@@ -147,8 +147,8 @@ class Phases:
             metric=metric_of(task),
             confusion=confusion(task, folder.model),
         )
+        self.logs.end(result.to_dict())  # first: a finished run does not open its logs again
         folder.write(folder.summary, result.to_dict())
-        self.logs.end(result.to_dict())
 
     def budgeted(self, task: Task) -> BudgetedSpace:
         return self.settings.budgeted(task, self.budget)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bankwise.search_space.errors import BankwiseError, short
-from bankwise.search_space.files import write_text
+from bankwise.search_space.files import write_bytes, write_text
 from bankwise.search_space.locks import alone_in, is_left_by_lock
 from bankwise.search_space.strict import parse_json
 from bankwise.trainers.identity import differences
@@ -80,12 +80,18 @@ class RunFolder:
                     shutil.rmtree(self.checkpoints)
                 raise
 
+    def take_uncompressed(self, other: RunFolder) -> None:
+        """The uncompressed networks of another run, where this one has none of its own. The folder is claimed."""
+        for checkpoint in other.checkpoints.glob("uncompressed-*.pt"):
+            if not (self.checkpoints / checkpoint.name).exists():
+                write_bytes(self.checkpoints / checkpoint.name, checkpoint.read_bytes())
+
     def _reopen(self) -> None:
         """Make a run go on with more trials. Its full trainings are of the plans that were best without them."""
         self.summary.unlink(missing_ok=True)
         for path in self.checkpoints.iterdir():
             if FULL.match(path.name):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()  # a folder is what Ray left of a training
         if self.metrics.exists():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
             write_text(self.metrics, "".join(line for line in lines if '"phase": "final"' not in line))

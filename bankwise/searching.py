@@ -113,8 +113,10 @@ def search_in(
     options: Mapping[str, object] | None = None,
     log: Sequence[str] = (),
     side_by_side: int | None = None,
+    first: Path | None = None,
 ) -> SearchResult:
-    """`search` with network and data that were read (`bankwise.inputs.take`)."""
+    """`search` with network and data that were read (`bankwise.inputs.take`). `first` is the folder of a finished run,
+    of other bytes alone, whose uncompressed networks it takes."""
     check_logs(log)
     in_range(1, side_by_side=side_by_side)
     keep = inputs.source.keep
@@ -151,6 +153,8 @@ def search_in(
         finished = folder.finished() and not folder.grows(record)
         if not finished:
             with folder.claimed(record):
+                if first is not None:
+                    folder.take_uncompressed(RunFolder(first))
                 told = Meter({}, on_progress).note
                 with Logs(log, folder.path, folder.read(folder.settings), told) as logs:
                     Phases(inputs, task, limit, folder, settings, on_progress, engine, logs, together).run()

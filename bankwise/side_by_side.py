@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 from bankwise.progress import Meter
-from bankwise.search_space.files import write_bytes
+from bankwise.search_space.files import scratch, write_bytes
 from bankwise.search_space.plan import Plan
 from bankwise.strategies.engines.crew import ENDED, EPOCH, Crew, NotSent, Report, TaskFiles
 from bankwise.trainers.data_sets.pixels import IN_MEMORY_BYTES
@@ -78,7 +77,7 @@ class SideBySide:
 
     def __init__(self, task: Task, most: int, meter: Meter):
         self.task, self.most, self.meter = task, most, meter
-        self._folder = tempfile.TemporaryDirectory(prefix="bankwise-workers-")
+        self._folder = scratch()
         self._networks: dict[nn.Module, Path] = {}
 
     def __enter__(self) -> SideBySide:

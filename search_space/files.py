@@ -7,7 +7,9 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import socket
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.processes import lives
 
 TEMPORARY = ".tmp-"  # begins the name of a file that is being written, or whose writer was killed
+SCRATCH = "bankwise-scratch-"  # begins the name of a temporary folder
+_PLACE = re.compile(re.escape(SCRATCH) + r"(?P<host>.+)-(?P<process>\d+)-[^-]+")
 _NAME = re.compile(re.escape(TEMPORARY) + r"(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}")
 
 
@@ -75,3 +79,13 @@ def sweep(folder: Path) -> None:
         if name is not None and name["host"] == socket.gethostname() and not lives(int(name["process"])):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder that is removed with this process. One that was killed leaves its own, of images say: such are
+    removed here, where they are of this machine and user."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        name = _PLACE.fullmatch(path.name)
+        if name is not None and name["host"] == socket.gethostname() and not lives(int(name["process"])):
+            shutil.rmtree(path, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{socket.gethostname()}-{os.getpid()}-")

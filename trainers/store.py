@@ -184,11 +184,11 @@ class _Run:
         except Diverged as error:
             self._write(status=DIVERGED, reason=one_line(error))
         except BankwiseError as error:
-            status = INTERRUPTED if error is self.raised else CRASHED
+            status = INTERRUPTED if error is self.raised or _of_the_disk(error.__context__) else CRASHED
             self._write(status=status, reason=one_line(error))
             raise
         except Exception as error:
-            if error is self.raised or (isinstance(error, OSError) and error.errno in DISK_ERRORS):
+            if error is self.raised or _of_the_disk(error):
                 self._write(status=INTERRUPTED, reason=one_line(error))
                 raise
             self._write(status=CRASHED, reason=one_line(error))
@@ -220,6 +220,11 @@ class _Run:
     def _write(self, **changes: Any) -> None:
         self.record = dataclasses.replace(self.record, **changes, time=time.time())
         write_text(self.place / "trial.json", json.dumps(self.record.to_dict(), indent=2) + "\n")
+
+
+def _of_the_disk(error: BaseException | None) -> bool:
+    """Whether the disk is at fault, not the trial."""
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
 
 
 def _read(place: Path) -> TrialRecord | None:

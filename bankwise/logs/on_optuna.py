@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bankwise.logs.base import Choices, Log, numbers
+from bankwise.search_space.files import write_bytes
 from bankwise.search_space.plan import Plan
 from bankwise.strategies.journal import FAILED
 from bankwise.strategies.trials import Record
@@ -34,8 +35,9 @@ class OptunaStudy(Log):
         if phase not in self._open:
             from optuna.storages.journal import JournalFileBackend
 
-            path = self.folder / phase / FILE
+            path = (self.folder / phase / FILE).resolve()  # Optuna's lock is a link to it
             path.parent.mkdir(parents=True, exist_ok=True)
+            _mend(path)
             storage = self._optuna.storages.JournalStorage(JournalFileBackend(str(path)))
             names = [study.study_name for study in storage.get_all_studies()]
             if phase not in names:
@@ -100,3 +102,12 @@ class OptunaStudy(Log):
             elif trial is not None and record.status == FAILED:
                 storage.set_trial_user_attr(trial, "reason", record.reason)
                 storage.set_trial_state_values(trial, self._states.FAIL)
+
+
+def _mend(path: Path) -> None:
+    """Remove what a killed writer left: its lock, for which Optuna waits, and half a line, which it cannot read. The
+    run is this process's alone."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    lines = path.read_bytes() if path.exists() else b""
+    if lines and not lines.endswith(b"\n"):
+        write_bytes(path, lines[: lines.rfind(b"\n") + 1])

@@ -7,20 +7,20 @@ trial with it alone: the ledger has that tried again.
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bankwise.search_space.files import scratch
 from bankwise.search_space.plan import Plan
 from bankwise.strategies.engines.crew import ENDED, EPOCH, LOST, Crew, Report, TaskFiles
 from bankwise.strategies.engines.job import Job
 from bankwise.strategies.ledger import Ledger
 from bankwise.strategies.trials import Trial
 from bankwise.trainers.recipe import Recipe
-from bankwise.trainers.store import DIED, RUNNING, TrialRecord, TrialStore
+from bankwise.trainers.store import DIED, INTERRUPTED, RUNNING, TrialRecord, TrialStore
 from bankwise.trainers.task import Task
 
 
@@ -28,7 +28,7 @@ def run_side_by_side(job: Job, ledger: Ledger, store: TrialStore, workers: int) 
     """Run the job's trials, up to `workers` at a time, each with its share of torch's threads. Raises BankwiseError
     where the network or the data cannot be sent to another process, and what a trial refuses."""
     threads = max(1, torch.get_num_threads() // workers)
-    with tempfile.TemporaryDirectory(prefix="bankwise-workers-") as folder:
+    with scratch() as folder:
         files = TaskFiles.write(job.task, Path(folder))
         with Crew(files, partial(_tried, store), threads) as crew:
             _Desk(job, ledger, store, crew, workers).run()
@@ -67,8 +67,9 @@ class _Desk:
                 self.ended[trial.number] = value
             elif what == LOST:
                 record = self.store.record(trial.plan, self.recipe)
-                if record is None or record.status == RUNNING:  # another process looks at the same moment
-                    record = TrialRecord(trial.plan, DIED, reason="its process died")
+                if record is None or record.status in (RUNNING, INTERRUPTED):  # by an earlier try, or by itself
+                    reason = "" if record is None else record.reason
+                    record = TrialRecord(trial.plan, DIED, reason=reason or "its process died")
                 self.ended[trial.number] = record
 
     def _settle(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bankwise import budgets, trainings
 from bankwise.cli.output import budgets_table
+from bankwise.run_folder import RunFolder
 
 
 def words(cli, budget: str) -> list[str]:
@@ -44,6 +45,15 @@ def test_each_budget_is_the_search_of_it_alone_and_one_teacher_serves_all(cli, f
     table = cli.call(*[word for word in words(cli, "1200,2KiB") if word != "--json"], "--out", out)
     assert "accuracy of each budget" in table.out and max(map(len, table.out.splitlines()[:5])) <= 80
     assert table.err.count("is finished") == 2
+
+
+def test_a_run_of_other_settings_among_the_folders_is_let_be(cli, tmp_path):
+    out = tmp_path / "runs"
+    with RunFolder(out / "2KiB").claimed({"other": "settings"}) as theirs:
+        (theirs.checkpoints / "uncompressed-0.pt").touch()
+    done = cli.call(*words(cli, "1200,2KiB"), "--out", out)
+    assert done.code == 2 and "holds a run with other settings" in done.err
+    assert [path.name for path in theirs.checkpoints.iterdir()] == ["uncompressed-0.pt"]
 
 
 def test_the_table_has_a_row_for_each_uncompressed_network():

@@ -12,6 +12,7 @@ import pytest
 from bankwise import BankwiseError, Recipe, SearchSettings, search
 from bankwise.logs import KINDS, Logs, check_logs
 from bankwise.logs.base import Log, flat, numbers
+from bankwise.logs.on_optuna import OptunaStudy
 from bankwise.trainers.data import load_data
 
 QUICK = SearchSettings(
@@ -66,6 +67,28 @@ def test_optuna_opens_the_study_while_the_search_runs_and_afterwards(logged):
     assert study(folder / "run" / "search" / "optuna.log", "search").best_value == max(
         trial.accuracy for trial in result.searched_trials
     )
+
+
+def test_optuna_goes_on_from_what_a_kill_left(logged, tmp_path, monkeypatch):
+    """A lock, which points to its file by the path that was given, and half a line."""
+    result, folder, _ = logged
+    monkeypatch.chdir(tmp_path)
+    file = Path("run/search/optuna.log")
+    file.parent.mkdir(parents=True)
+    file.write_bytes((folder / "run/search/optuna.log").read_bytes() + b'{"op_code": 6, "wor')
+    file.with_name("optuna.log.lock").symlink_to(file)
+    log = OptunaStudy(Path("run"), {})
+    log.begin("search", 7, result.plan, {name: [choice.code()] for name, choice in result.plan.layers.items()})
+    states = [trial.state.name for trial in study(file.resolve(), "search").trials]
+    assert states == ["COMPLETE"] * len(result.searched_trials) + ["RUNNING"]
+
+
+def test_logs_have_the_result_before_the_run_is_finished(tmp_path, monkeypatch):
+    """A finished run does not open them again."""
+    ended: list[bool] = []
+    monkeypatch.setattr(Logs, "end", lambda logs, summary: ended.append((tmp_path / "run" / "summary.json").exists()))
+    search("tiny", load_data("digits", limit=100), 1200, tmp_path / "run", QUICK)
+    assert ended == [False] and (tmp_path / "run" / "summary.json").exists()
 
 
 def test_tensorboard_reads_every_epoch_and_the_result(logged):

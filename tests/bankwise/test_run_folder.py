@@ -44,3 +44,15 @@ def test_lines_are_neither_lost_nor_doubled(tmp_path):
         again.log(f"trial {number}", {"accuracy": 0.5 + number})
     lines = [json.loads(line) for line in first.metrics.read_text().splitlines()]
     assert lines == [{"key": f"trial {number}", "accuracy": 0.5 + number} for number in range(3)]
+
+
+def test_more_trials_remove_what_ray_left_of_a_full_training(tmp_path):
+    """Its storage is a folder, under the training's own name."""
+    settings = {"strategy": "random", "trials": 2, "uniform_trials": 1}
+    with RunFolder(tmp_path).claimed(settings) as folder:
+        for name in ("search-finalist-0-seed0", "searched-0"):
+            (folder.checkpoints / name / "checkpoint_000000").mkdir(parents=True)
+        (folder.checkpoints / "searched-1.pt").touch()
+        (folder.checkpoints / "uncompressed-0.pt").touch()
+    with RunFolder(tmp_path).claimed(settings | {"trials": 3}) as folder:
+        assert [path.name for path in folder.checkpoints.iterdir()] == ["uncompressed-0.pt"]

@@ -1,14 +1,16 @@
 import os
 import resource
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from bankwise.search_space.errors import BankwiseError
-from bankwise.search_space.files import TEMPORARY, sweep, write_bytes, write_files, write_text
+from bankwise.search_space.files import TEMPORARY, scratch, sweep, write_bytes, write_files, write_text
 
 
 def test_written_whole_with_its_folders(tmp_path):
@@ -95,3 +97,18 @@ def test_places_that_cannot_be_written(tmp_path):
             write_files({tmp_path / "new" / "other": b"new", path: b"new"})
     assert os.listdir(tmp_path) == ["file"]
     assert not [name for name in os.listdir(tmp_path.parent) if name.startswith(TEMPORARY)]
+
+
+def test_a_temporary_folder_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    code = "import os; from bankwise.search_space.files import scratch; s = scratch(); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code])
+    (left,) = tmp_path.iterdir()
+    elsewhere = tmp_path / left.name.replace(socket.gethostname(), "another-host")
+    elsewhere.mkdir()
+    with scratch() as mine:
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([Path(mine).name, elsewhere.name])
+        with scratch() as other:
+            assert Path(mine).is_dir() and Path(other).parent == tmp_path
+    assert list(tmp_path.iterdir()) == [elsewhere]

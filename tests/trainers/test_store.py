@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
@@ -175,6 +176,23 @@ def slow_trial(folder: Path, plan, seconds: float) -> None:
     torch.set_num_threads(1)
     task = make_task("tiny", load_data("digits", limit=200), RECIPE)
     TrialStore(folder).run(task, plan, RECIPE, lambda epoch: time.sleep(seconds))
+
+
+def test_a_disk_that_is_full_is_not_the_trials_fault(task, plan, whole, tmp_path, monkeypatch):
+    """The first checkpoint cannot be written; once there is room the trial goes on."""
+    store, sync = TrialStore(tmp_path), os.fsync
+
+    def full(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 20_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BankwiseError, match="checkpoint.pt': No space left on device"):
+        store.run(task, plan, RECIPE)
+    assert store.record(plan, RECIPE).status == "interrupted"
+    monkeypatch.setattr(os, "fsync", sync)
+    assert untimed(store.run(task, plan, RECIPE)) == untimed(whole)
 
 
 def test_two_that_ask_at_once_do_not_take_each_other_for_the_process(plan, tmp_path):

@@ -67,7 +67,7 @@ class Search:
         path = folder / (ledger or f"ledgers/{self.name}.jsonl")
         self.ledger = Ledger(path, self._make(self.space), trials, self._prepare, self._rebuild)
         if self.ledger.running or resumed:
-            self._go_on(self._run_again() if resumed else [])
+            self._go_on(self._run_again() if resumed else None)
 
     def _make(self, space: BudgetedSpace) -> Strategy:
         return make_strategy(self.strategy, space, self.seed)
@@ -175,31 +175,38 @@ class Search:
                 what = "is proposed again" if number in self.ledger.queue else "is given up"
                 log.warning("trial %d %s (%s): its plan %s", number, record.status, record.reason, what)
 
-    def _go_on(self, jobs: Sequence[Plan]) -> None:
+    def _go_on(self, jobs: Sequence[Plan] | None) -> None:
         """Sort the running trials of a search that was stopped: those that NNI runs again, its `jobs`, stay running, of
         the others a record may say what became of them, and the rest were lost and are proposed again. A job whose
-        trial had ended takes a place too, until it has answered from its record."""
-        again = {self.ledger.number(plan) for plan in jobs}
+        trial had ended takes a place too, until it has answered from its record. Where nobody knows the jobs (None), a
+        trial that was told to end was told so by the stop, not by the user."""
+        again = {self.ledger.number(plan) for plan in jobs or ()}
         running = [number for number in self.ledger.running if number in again]
         for number in running:
             self.store.clear(self.ledger.plans[number], self.recipe)
         rest = [number for number in self.ledger.running if number not in again]
+        for number in rest if jobs is None else ():
+            record = self.store.record(self.ledger.plans[number], self.recipe)
+            if record is not None and record.status == INTERRUPTED:
+                self.store.clear(record.plan, self.recipe)
         self.settle()
         for number in rest:
             self.ledger.lost(number)
-        self.surplus = len(jobs)
-        log.info("%d trials go on by NNI, %d are proposed again", len(jobs), len(self.ledger.queue))
+        self.surplus = len(jobs or ())
+        log.info("%d trials go on by NNI, %d are proposed again", self.surplus, len(self.ledger.queue))
 
     def _find_lost(self) -> None:
         """At the end of a search: trials that NNI was given long ago and does not run are proposed again."""
         old = [n for n in self.ledger.running if time.monotonic() - self._asked.get(n, -math.inf) > _LOST]
-        known = {self.ledger.number(plan) for plan in self._run_again()} if old else set()
-        for number in old:
+        jobs = self._run_again() if old else None
+        known = {self.ledger.number(plan) for plan in jobs or ()}
+        for number in old if jobs is not None else ():
             if number not in known:
                 self.ledger.lost(number)
 
-    def _run_again(self) -> list[Plan]:
-        """The plans of the jobs that run, or that NNI starts again after a resume, as its manager says."""
+    def _run_again(self) -> list[Plan] | None:
+        """The plans of the jobs that run, or that NNI starts again after a resume, as its manager says; None where it
+        does not."""
         end = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -208,7 +215,7 @@ class Search:
             except (OSError, ValueError, KeyError, BankwiseError) as error:
                 if time.monotonic() > end:
                     log.error("NNI's manager does not say which trials it runs (%s)", error)
-                    return []
+                    return None
                 time.sleep(0.2)
         found = []
         for job in jobs:

@@ -20,7 +20,7 @@ from bankwise.search_space.errors import BankwiseError
 from bankwise.search_space.space import SearchSpace
 from bankwise.strategies import BudgetedSpace, make_strategy
 from bankwise.strategies.engines import Job, make_engine
-from bankwise.strategies.trials import Record
+from bankwise.strategies.trials import Record, SearchFailed
 from bankwise.trainers.data import load_data
 from bankwise.trainers.recipe import Recipe
 from bankwise.trainers.task import make_task
@@ -88,6 +88,30 @@ def test_a_strategy_that_learns_proposes_by_the_number_of_workers_alone(tmp_path
         again.tell(asked[number], records[number].metrics)
         asked.append(again.ask())
     assert [record.plan for record in records] == asked
+
+
+LOSS = """
+import multiprocessing, sys
+from torch.nn import functional
+def loss(outputs, labels):
+    if multiprocessing.parent_process() is not None:
+        sys.exit("no licence")
+    return functional.cross_entropy(outputs, labels)
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_that_ends_its_process_is_told(tmp_path, monkeypatch):
+    """As a library may whose licence is missing. Its record says interrupted, as a stopped search leaves it too."""
+    (tmp_path / "exiting.py").write_text(LOSS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    failed: list[tuple[int, str]] = []
+    recipe = dataclasses.replace(RECIPE, loss="exiting:loss")
+    with pytest.raises(SearchFailed, match="all of the first 3 trials failed: SystemExit"):
+        make_engine("local", workers=2).run(
+            job(tmp_path / "run", "random", recipe, on_failure=lambda number, reason: failed.append((number, reason)))
+        )
+    assert {reason for _, reason in failed} == {"SystemExit"} and len({number for number, _ in failed}) == 3
 
 
 class Unsent(nn.Sequential):

@@ -326,19 +326,20 @@ def folder(small: Experiment, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tuner]:
-    """A tuner as NNI starts it; `again`: a resumed one, with the parameters of the jobs that NNI starts again."""
+    """A tuner as NNI starts it; `again`: a resumed one, with the parameters of the jobs that NNI starts again, where
+    its manager `answers`."""
     monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(tmp_path / "EXP" / "checkpoint"))
     (tmp_path / "EXP" / "checkpoint").mkdir(parents=True)
     started: list[Tuner] = []
 
-    def start(strategy: str = "random", seed: int = 1, again: list[dict] | None = None) -> Tuner:
+    def start(strategy: str = "random", seed: int = 1, again: list[dict] | None = None, answers: bool = True) -> Tuner:
         for one in started:
             one.search.ledger.close()
         tuner = Tuner(str(folder), strategy, seed)
         if again is not None:
             points = PlanEncoding(Experiment.read(folder).budgeted)
             plans = [points.space.plan(points.decode(parameters)) for parameters in again]
-            monkeypatch.setattr(Search, "_run_again", lambda search: plans)
+            monkeypatch.setattr(Search, "_run_again", lambda search: plans if answers else None)
             tuner.load_checkpoint()
         else:
             monkeypatch.setattr(

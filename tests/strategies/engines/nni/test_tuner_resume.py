@@ -68,6 +68,19 @@ def test_what_nni_lost_is_proposed_first(make):
     assert plans[0] not in given and plans[2] not in given
 
 
+@pytest.mark.parametrize("resumed", [True, False], ids=["a manager that does not answer", "an experiment of its own"])
+def test_where_nobody_knows_what_nni_ran_nothing_was_cancelled_by_the_user(make, resumed):
+    """A stop tells every trial to end, as the user does."""
+    tuner = make()
+    plans = tuner.generate_multiple_parameters([0, 1, 2])
+    tuner.begin(plans[0]).end("interrupted", "Cancelled")
+    tuner.begin(plans[1]).end("finished")
+    tuner.begin(plans[2]).end("diverged", "the loss is nan")
+    again = make(again=[] if resumed else None, answers=False)
+    assert again.generate_multiple_parameters([3])[0] == plans[0]
+    assert [(one.number, one.status) for one in again.search.ledger.records] == [(1, "finished"), (2, "failed")]
+
+
 def test_a_stop_that_the_tuner_saw_as_a_cancellation(make):
     tuner = make()
     (parameters,) = tuner.generate_multiple_parameters([0])
