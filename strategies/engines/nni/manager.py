@@ -105,14 +105,19 @@ def _end_started(id: str) -> None:
 
 
 def attach(id: str) -> Manager | None:
-    """The manager of an experiment that still runs."""
+    """The manager of an experiment that still runs. Raises BankwiseError where there is one that does not answer: two
+    managers of an experiment would be at odds."""
     known = listed().get(id, {})
     port, pid = known.get("port"), known.get("pid")
     if not port or not pid:
         return None
     try:
         return Manager(id, port, pid) if get(port, "experiment").get("id") == id else None
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(getattr(error, "reason", error), TimeoutError) and lives(pid):
+            raise BankwiseError(
+                f"NNI's manager of the experiment {id} (pid {pid}) does not answer: wait for it, or end it"
+            ) from None
         return None
 
 

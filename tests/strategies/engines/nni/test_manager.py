@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from itertools import pairwise
@@ -12,6 +14,7 @@ from itertools import pairwise
 import psutil
 import pytest
 
+from bankwise.search_space.errors import BankwiseError
 from bankwise.strategies.engines.nni import listed, manager
 
 # Starts the experiment of a folder once it is told to; says when each of NNI's own starts began and ended.
@@ -93,3 +96,16 @@ def test_ctrl_c_while_nni_starts_leaves_nothing(nni, starter):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=500)
     assert process.returncode and not started.is_running()
+
+
+def test_a_manager_that_does_not_answer_gets_no_second_one_beside_it(tmp_path, monkeypatch):
+    """It listens, as a suspended process does; at the port of one that ended nobody listens."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(listed, "ANSWER", 0.5)
+    (tmp_path / "nni-experiments").mkdir()
+    with socket.create_server(("localhost", 0)) as server:
+        known = {"busy": {"logDir": str(tmp_path), "port": server.getsockname()[1], "pid": os.getpid()}}
+        (tmp_path / "nni-experiments" / ".experiment").write_text(json.dumps(known))
+        with pytest.raises(BankwiseError, match=rf"experiment busy \(pid {os.getpid()}\) does not answer: wait for it"):
+            manager.attach("busy")
+    assert manager.attach("busy") is None
