@@ -6,7 +6,7 @@ WORKERS ?= 4
 SECONDS ?= 180
 SEED ?= 0
 
-SEARCH = --network tiny --data digits --budget 900B --strategy evolution --finalists 4 --seeds 3
+SEARCH = --network resnet9@0.125 --data digits --budget 1000B --strategy evolution --finalists 4 --seeds 3
 INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # Tests of one group run in one worker, in the order of tests/conftest.py: the longest first.
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder

@@ -39,15 +39,17 @@ def test_every_seed_has_a_row_and_outcomes_add_up():
     )
     assert lines[3].endswith("| the same plan |") and len(lines) == 6
     assert lines[5] == (
-        "Of 2: ahead 1, the same plan 1, within the spread 0, behind 0. Test set, mean lead: +1.00 ± 0.00 points."
+        "Of 2: ahead 1, the same plan 1, within the spread 0, behind 0. "
+        "Mean lead, validation and test: +1.25 ± 1.77 and +1.00 ± 0.00 points."
     )
 
 
 def test_it_is_the_search_of_the_makefile():
     from bankwise.searching import SearchSettings
-    from results.bench.demo import BUDGET, DATA, NETWORK, SETTINGS
+    from results.bench.demo import SETTINGS, TASKS
 
-    said = f"SEARCH = --network {NETWORK} --data {DATA} --budget {BUDGET} --strategy {SETTINGS.strategy}"
+    network, data, budget = TASKS["demo"]
+    said = f"SEARCH = --network {network} --data {data} --budget {budget} --strategy {SETTINGS.strategy}"
     said += f" --finalists {SETTINGS.finalists} --seeds {SETTINGS.seeds}"
     assert said in (Path(__file__).resolve().parents[2] / "Makefile").read_text().splitlines()
     assert SETTINGS == SearchSettings(strategy=SETTINGS.strategy, finalists=SETTINGS.finalists, seeds=SETTINGS.seeds)
