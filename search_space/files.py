@@ -82,8 +82,8 @@ def sweep(folder: Path) -> None:
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder that is removed with this process. One that was killed leaves its own, of images say: such are
-    removed here, where they are of this machine and user."""
+    """A temporary folder that is removed with this process. One that was killed leaves its own, of images say: those of
+    this machine are removed here."""
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         name = _PLACE.fullmatch(path.name)
         if name is not None and name["host"] == socket.gethostname() and not lives(int(name["process"])):

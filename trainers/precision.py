@@ -55,7 +55,7 @@ class _IdleTapsInFloat32(TorchFunctionMode):
         self.met = True
         real = [value.float() if isinstance(value, torch.Tensor) else value for value in args]
         named = {name: value.float() if isinstance(value, torch.Tensor) else value for name, value in kwargs.items()}
-        with torch.autocast(args[0].device.type, enabled=False):
+        with torch.autocast("cpu", enabled=False):
             return function(*real, **named)
 
 

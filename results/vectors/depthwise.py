@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import math
+import re
 import statistics
 import sys
 from functools import lru_cache
@@ -141,7 +142,7 @@ def main() -> None:
             for seed in range(setting.seeds)
             for label, plan in plans(setting.data).items()
         }
-        names = {key: f"{i:02}" for i, key in enumerate(jobs)}
+        names = {(label, seed): re.sub(r"\W+", "-", f"{label}-{seed}") for label, seed in jobs}
         found = run_jobs(job, [(names[key], arguments) for key, arguments in jobs.items()], cache, options.workers)
         for label in plans(setting.data):
             results[f"{setting.data}: {label}"] = [found[names[label, seed]] for seed in range(setting.seeds)]

@@ -72,7 +72,8 @@ class Narrow(nn.Module):
         self.given: set[torch.dtype] = set()
 
     def forward(self, images):
-        maps = self.depthwise(self.first(images).relu())
+        maps, layer = self.first(images).relu(), self.depthwise
+        maps = torch.conv2d(input=maps, weight=layer.weight, bias=layer.bias, padding=1, groups=8)
         if self.training:
             self.given.add(maps.dtype)
         return self.last(maps.mean((2, 3)))
